@@ -1,0 +1,14 @@
+namespace RawDiffusion.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    public override void Embedding(in GatherGeometry g, Storage x, Storage index, Storage y) => throw new NotImplementedException();
+
+    public override void EmbeddingGrad(in GatherGeometry g, Storage gy, Storage index, Storage gx) => throw new NotImplementedException();
+
+    public override void Gather(in GatherGeometry g, Storage x, Storage index, Storage y) => throw new NotImplementedException();
+
+    public override void GatherGrad(in GatherGeometry g, Storage gy, Storage index, Storage gx) => throw new NotImplementedException();
+
+    public override void OneHot(int count, int classes, Storage index, Storage y) => throw new NotImplementedException();
+}

@@ -1,0 +1,113 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace RawDiffusion.Backends.Cpu;
+
+/// <summary>4 float32 lanes.</summary>
+public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
+{
+    private readonly Vector128<float> _v = value;
+
+    public static int Count => 4;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Create(float value) => new(Vector128.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Load(float* source) => new(Vector128.Load(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Simd128 x, float* destination) => x._v.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator +(Simd128 x, Simd128 y) => new(x._v + y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator -(Simd128 x, Simd128 y) => new(x._v - y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator *(Simd128 x, Simd128 y) => new(x._v * y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator /(Simd128 x, Simd128 y) => new(x._v / y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator -(Simd128 x) => new(-x._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator &(Simd128 x, Simd128 y) => new(x._v & y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator |(Simd128 x, Simd128 y) => new(x._v | y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 operator ^(Simd128 x, Simd128 y) => new(x._v ^ y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LessThan(Simd128 x, Simd128 y) => new(Vector128.LessThan(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LessThanOrEqual(Simd128 x, Simd128 y) => new(Vector128.LessThanOrEqual(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Equal(Simd128 x, Simd128 y) => new(Vector128.Equals(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Select(Simd128 mask, Simd128 x, Simd128 y) => new(Vector128.ConditionalSelect(mask._v, x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 MultiplyAdd(Simd128 x, Simd128 y, Simd128 z) => new(Vector128.MultiplyAddEstimate(x._v, y._v, z._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Min(Simd128 x, Simd128 y) => new(Vector128.Min(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Max(Simd128 x, Simd128 y) => new(Vector128.Max(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Sqrt(Simd128 x) => new(Vector128.Sqrt(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Abs(Simd128 x) => new(Vector128.Abs(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Floor(Simd128 x) => new(Vector128.Floor(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Round(Simd128 x) => new(Vector128.Round(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 PowerOfTwo(Simd128 n) =>
+        new(Vector128.ShiftLeft(Vector128.ConvertToInt32Native(n._v) + Vector128.Create(127), 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Exponent(Simd128 x) =>
+        new(Vector128.ConvertToSingle(Vector128.ShiftRightLogical(x._v.AsInt32(), 23) - Vector128.Create(127)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Mantissa(Simd128 x) =>
+        new(((x._v.AsInt32() & Vector128.Create(0x007fffff)) | Vector128.Create(0x3f800000)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LoadHigh24(uint* source) =>
+        new(Vector128.ConvertToSingle(Vector128.ShiftRightLogical(Vector128.Load(source), 8).AsInt32()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Simd128 x) => Vector128.Sum(x._v);
+
+    public static float MaxOf(Simd128 x)
+    {
+        float result = x._v[0];
+        for (int i = 1; i < Count; i++)
+            result = MathF.Max(result, x._v[i]);
+        return result;
+    }
+
+    public static float MinOf(Simd128 x)
+    {
+        float result = x._v[0];
+        for (int i = 1; i < Count; i++)
+            result = MathF.Min(result, x._v[i]);
+        return result;
+    }
+}

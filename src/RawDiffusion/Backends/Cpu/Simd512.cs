@@ -1,0 +1,113 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace RawDiffusion.Backends.Cpu;
+
+/// <summary>16 float32 lanes.</summary>
+public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
+{
+    private readonly Vector512<float> _v = value;
+
+    public static int Count => 16;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Create(float value) => new(Vector512.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Load(float* source) => new(Vector512.Load(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Simd512 x, float* destination) => x._v.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator +(Simd512 x, Simd512 y) => new(x._v + y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator -(Simd512 x, Simd512 y) => new(x._v - y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator *(Simd512 x, Simd512 y) => new(x._v * y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator /(Simd512 x, Simd512 y) => new(x._v / y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator -(Simd512 x) => new(-x._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator &(Simd512 x, Simd512 y) => new(x._v & y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator |(Simd512 x, Simd512 y) => new(x._v | y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 operator ^(Simd512 x, Simd512 y) => new(x._v ^ y._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LessThan(Simd512 x, Simd512 y) => new(Vector512.LessThan(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LessThanOrEqual(Simd512 x, Simd512 y) => new(Vector512.LessThanOrEqual(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Equal(Simd512 x, Simd512 y) => new(Vector512.Equals(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Select(Simd512 mask, Simd512 x, Simd512 y) => new(Vector512.ConditionalSelect(mask._v, x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 MultiplyAdd(Simd512 x, Simd512 y, Simd512 z) => new(Vector512.MultiplyAddEstimate(x._v, y._v, z._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Min(Simd512 x, Simd512 y) => new(Vector512.Min(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Max(Simd512 x, Simd512 y) => new(Vector512.Max(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Sqrt(Simd512 x) => new(Vector512.Sqrt(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Abs(Simd512 x) => new(Vector512.Abs(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Floor(Simd512 x) => new(Vector512.Floor(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Round(Simd512 x) => new(Vector512.Round(x._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 PowerOfTwo(Simd512 n) =>
+        new(Vector512.ShiftLeft(Vector512.ConvertToInt32Native(n._v) + Vector512.Create(127), 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Exponent(Simd512 x) =>
+        new(Vector512.ConvertToSingle(Vector512.ShiftRightLogical(x._v.AsInt32(), 23) - Vector512.Create(127)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Mantissa(Simd512 x) =>
+        new(((x._v.AsInt32() & Vector512.Create(0x007fffff)) | Vector512.Create(0x3f800000)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LoadHigh24(uint* source) =>
+        new(Vector512.ConvertToSingle(Vector512.ShiftRightLogical(Vector512.Load(source), 8).AsInt32()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum(Simd512 x) => Vector512.Sum(x._v);
+
+    public static float MaxOf(Simd512 x)
+    {
+        float result = x._v[0];
+        for (int i = 1; i < Count; i++)
+            result = MathF.Max(result, x._v[i]);
+        return result;
+    }
+
+    public static float MinOf(Simd512 x)
+    {
+        float result = x._v[0];
+        for (int i = 1; i < Count; i++)
+            result = MathF.Min(result, x._v[i]);
+        return result;
+    }
+}

@@ -1,0 +1,10 @@
+namespace RawDiffusion.Backends.Reference;
+
+public sealed partial class ReferenceBackend
+{
+    public override void Attention(in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp) => throw new NotImplementedException();
+
+    public override void AttentionGrad(
+        in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp, Storage gy,
+        Storage gq, Storage gk, Storage gv) => throw new NotImplementedException();
+}

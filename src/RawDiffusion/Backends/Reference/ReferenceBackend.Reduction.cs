@@ -1,0 +1,8 @@
+namespace RawDiffusion.Backends.Reference;
+
+public sealed partial class ReferenceBackend
+{
+    public override void Reduce(ReduceOp op, in ReduceGeometry g, Storage x, Storage y) => throw new NotImplementedException();
+
+    public override void ArgMax(in ReduceGeometry g, Storage x, Storage y) => throw new NotImplementedException();
+}

@@ -1,0 +1,29 @@
+using RawDiffusion.Backends;
+
+namespace RawDiffusion;
+
+/// <summary>
+/// A source of random numbers: a seed, a stream and how far it has been used. The same numbers come out on every device.
+/// Seed and offset are all there is to save and restore.
+/// </summary>
+public sealed class Generator(ulong seed, ulong stream = 0, ulong offset = 0)
+{
+    public ulong Seed { get; } = seed;
+
+    /// <summary>Streams of one seed are independent of each other.</summary>
+    public ulong Stream { get; } = stream;
+
+    /// <summary>Number of Philox blocks (of four 32-bit integers) used so far.</summary>
+    public ulong Offset { get; set; } = offset;
+
+    /// <summary>Another stream of the same seed, at its beginning.</summary>
+    public Generator Fork(ulong stream) => new(Seed, stream);
+
+    /// <summary>Sets <paramref name="elements"/> random numbers aside for one operation.</summary>
+    internal PhiloxState Next(int elements)
+    {
+        var state = new PhiloxState(Seed, Stream, Offset);
+        Offset += PhiloxState.Blocks(elements);
+        return state;
+    }
+}

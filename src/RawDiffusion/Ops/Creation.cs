@@ -1,0 +1,129 @@
+using RawDiffusion.Backends;
+
+namespace RawDiffusion;
+
+public partial class Tensor
+{
+    /// <summary>A tensor with undefined contents.</summary>
+    public static Tensor Empty(Shape shape, Backend? device = null)
+    {
+        device ??= RawDiffusion.Device.Default;
+        return new Tensor(MemoryScope.Allocate(device, device.FloatType, shape.Count), shape);
+    }
+
+    /// <summary>An Int32 tensor with undefined contents.</summary>
+    public static Tensor EmptyInt32(Shape shape, Backend? device = null)
+    {
+        device ??= RawDiffusion.Device.Default;
+        return new Tensor(MemoryScope.Allocate(device, DType.Int32, shape.Count), shape);
+    }
+
+    public static Tensor Full(Shape shape, double value, Backend? device = null)
+    {
+        var result = Empty(shape, device);
+        result.Device.Fill(result.Storage, value);
+        return result;
+    }
+
+    public static Tensor Zeros(Shape shape, Backend? device = null) => Full(shape, 0, device);
+
+    public static Tensor Ones(Shape shape, Backend? device = null) => Full(shape, 1, device);
+
+    /// <summary>Copies values in row-major order.</summary>
+    /// <exception cref="ArgumentException">The number of values is not that of the shape.</exception>
+    public static Tensor From(ReadOnlySpan<float> values, Shape shape, Backend? device = null)
+    {
+        ExpectCount(values.Length, shape);
+        var result = Empty(shape, device);
+        result.Device.Upload(values, result.Storage);
+        return result;
+    }
+
+    /// <inheritdoc cref="From(ReadOnlySpan{float}, Shape, Backend?)"/>
+    public static Tensor From(ReadOnlySpan<double> values, Shape shape, Backend? device = null)
+    {
+        ExpectCount(values.Length, shape);
+        var result = Empty(shape, device);
+        result.Device.Upload(values, result.Storage);
+        return result;
+    }
+
+    /// <summary>Copies indices into an Int32 tensor.</summary>
+    public static Tensor From(ReadOnlySpan<int> values, Shape shape, Backend? device = null)
+    {
+        ExpectCount(values.Length, shape);
+        var result = EmptyInt32(shape, device);
+        result.Device.Upload(values, result.Storage);
+        return result;
+    }
+
+    /// <summary>The values as float32, row-major. Waits for the device.</summary>
+    public float[] ToArray()
+    {
+        var values = new float[Count];
+        Device.Download(ExpectFloat("toArray").Storage, values);
+        return values;
+    }
+
+    /// <summary>The values as float64, row-major.</summary>
+    public double[] ToDoubleArray()
+    {
+        var values = new double[Count];
+        Device.Download(ExpectFloat("toDoubleArray").Storage, values);
+        return values;
+    }
+
+    /// <summary>The values of an Int32 tensor.</summary>
+    public int[] ToInt32Array()
+    {
+        var values = new int[Count];
+        Device.Download(ExpectInt32("toInt32Array").Storage, values);
+        return values;
+    }
+
+    /// <summary>The one value of a tensor with one element.</summary>
+    public double Item()
+    {
+        if (Count != 1)
+            throw new InvalidOperationException($"Item: a tensor of shape {Shape} has {Count} elements, not 1.");
+        Span<double> value = stackalloc double[1];
+        Device.Download(ExpectFloat("item").Storage, value);
+        return value[0];
+    }
+
+    /// <summary>A copy on another device without history, or this tensor where it is there already.</summary>
+    public Tensor To(Backend device)
+    {
+        if (device == Device)
+            return this;
+        if (DType == DType.Int32)
+            return From(ToInt32Array(), Shape, device);
+        return DType == DType.Float64 || device.FloatType == DType.Float64 ? From(ToDoubleArray(), Shape, device) : From(ToArray(), Shape, device);
+    }
+
+    /// <summary>A copy of the values without history.</summary>
+    public Tensor Clone()
+    {
+        var result = new Tensor(MemoryScope.Allocate(Device, DType, Count), Shape);
+        Device.Copy(Storage, result.Storage);
+        return result;
+    }
+
+    internal Tensor ExpectFloat(string operation) =>
+        DType != DType.Int32 ? this : throw new ArgumentException($"{operation}: expected a floating tensor, got Int32 {Shape}.");
+
+    internal Tensor ExpectInt32(string operation) =>
+        DType == DType.Int32 ? this : throw new ArgumentException($"{operation}: expected an Int32 tensor, got {DType} {Shape}.");
+
+    internal static void ExpectSameDevice(string operation, Tensor x, Tensor y)
+    {
+        if (x.Device != y.Device)
+            throw new ArgumentException($"{operation}: tensors on different devices, {x.Device.Name} {x.Shape} and {y.Device.Name} {y.Shape}. Move one with To.");
+    }
+
+    private static void ExpectCount(int count, Shape shape)
+    {
+        if (count != shape.Count)
+            throw new ArgumentException($"{count} values do not fill a tensor of shape {shape} ({shape.Count} elements).");
+    }
+}

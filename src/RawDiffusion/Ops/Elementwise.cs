@@ -1,0 +1,75 @@
+using RawDiffusion.Backends;
+
+namespace RawDiffusion.Ops;
+
+/// <summary>An elementwise operation with its derivative.</summary>
+public interface IUnaryOperation : IUnaryOperator
+{
+    /// <summary>gx from the input x, the output y and gy, made of tensor operations so that it can be differentiated again.</summary>
+    static abstract Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b);
+}
+
+/// <summary>An elementwise operation of two inputs with its derivatives.</summary>
+public interface IBinaryOperation : IBinaryOperator
+{
+    /// <summary>The derivative for x, in the broadcast shape: the caller sums it to the shape of x.</summary>
+    static abstract Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
+
+    static abstract Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
+}
+
+/// <summary>Runs and records elementwise operations. The operations themselves are the types in the other files of this folder.</summary>
+public static class Elementwise
+{
+    /// <summary>y = f(x; a, b), of the shape of x.</summary>
+    public static Tensor Unary<TOp>(Tensor x, double a = 0, double b = 0) where TOp : struct, IUnaryOperation =>
+        new UnaryFunction<TOp>(a, b).Apply(x);
+
+    /// <summary>z = f(x, y; a), of the shape that x and y broadcast to.</summary>
+    public static Tensor Binary<TOp>(Tensor x, Tensor y, double a = 0) where TOp : struct, IBinaryOperation =>
+        new BinaryFunction<TOp>(a).Apply(x, y);
+}
+
+internal sealed class UnaryFunction<TOp>(double a, double b) : Function where TOp : struct, IUnaryOperation
+{
+    private Tensor? _y;
+
+    public override string Name => TOp.Name;
+
+    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+    {
+        var x = inputs[0].ExpectFloat(Name);
+        var y = Tensor.Empty(x.Shape, x.Device);
+        x.Device.Unary<TOp>(x.Storage, y.Storage, a, b);
+        return _y = y;
+    }
+
+    protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
+        gradInputs[0] = TOp.Derivative(Inputs[0], _y!, gradOutput, a, b);
+}
+
+internal sealed class BinaryFunction<TOp>(double a) : Function where TOp : struct, IBinaryOperation
+{
+    private Tensor? _z;
+
+    public override string Name => TOp.Name;
+
+    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+    {
+        Tensor x = inputs[0].ExpectFloat(Name), y = inputs[1].ExpectFloat(Name);
+        Tensor.ExpectSameDevice(Name, x, y);
+        var shape = Shape.Broadcast(x.Shape, y.Shape, Name);
+        var z = Tensor.Empty(shape, x.Device);
+        x.Device.Binary<TOp>(new BroadcastGeometry(shape, x.Shape, y.Shape), x.Storage, y.Storage, z.Storage, a);
+        return _z = z;
+    }
+
+    protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+    {
+        Tensor x = Inputs[0], y = Inputs[1];
+        if (NeedsGrad(0))
+            gradInputs[0] = TOp.DerivativeX(x, y, _z!, gradOutput, a).SumTo(x.Shape);
+        if (NeedsGrad(1))
+            gradInputs[1] = TOp.DerivativeY(x, y, _z!, gradOutput, a).SumTo(y.Shape);
+    }
+}

@@ -1,0 +1,139 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Backends;
+
+namespace RawDiffusion;
+
+/// <summary>
+/// A contiguous, row-major array on a device. Operations return new tensors; only parameters are changed in place, by
+/// optimizers. The operations themselves are in <c>Ops/</c>, one file per family.
+/// </summary>
+public partial class Tensor
+{
+    private readonly int _generation;
+    private Storage _storage;
+    private Storage? _gradientBuffer;
+    private Tensor? _grad;
+
+    internal Tensor(Storage storage, Shape shape)
+    {
+        if (storage.Length != shape.Count)
+            throw new ArgumentException($"A tensor of shape {shape} needs {shape.Count} elements, not {storage.Length}.");
+        _storage = storage;
+        _generation = storage.Generation;
+        Shape = shape;
+    }
+
+    public Shape Shape { get; }
+
+    public int Rank => Shape.Rank;
+
+    /// <summary>Number of elements.</summary>
+    public int Count => Shape.Count;
+
+    public DType DType => _storage.DType;
+
+    public Backend Device => _storage.Backend;
+
+    /// <summary>Whether gradients flow to this tensor: it is a leaf that asked for them, or was computed from one.</summary>
+    public bool RequiresGrad { get; private set; }
+
+    /// <summary>The function that made this tensor, or null for a leaf or a constant.</summary>
+    internal Function? Producer { get; private set; }
+
+    /// <summary>
+    /// The accumulated gradient of a leaf, or null before the first <see cref="Backward"/> and after <see cref="ZeroGrad"/>.
+    /// </summary>
+    public Tensor? Grad => _grad;
+
+    /// <summary>The memory of this tensor.</summary>
+    /// <exception cref="ObjectDisposedException">Its <see cref="MemoryScope"/> has ended.</exception>
+    internal Storage Storage
+    {
+        get
+        {
+            if (_storage.Generation != _generation)
+                ThrowDead();
+            return _storage;
+        }
+    }
+
+    /// <summary>Whether the memory is still this tensor's: no <see cref="MemoryScope"/> has taken it back.</summary>
+    internal bool IsAlive => _storage.Generation == _generation;
+
+    /// <summary>Asks for gradients of a leaf.</summary>
+    /// <returns>This tensor.</returns>
+    /// <exception cref="InvalidOperationException">The tensor holds integers, or was computed.</exception>
+    public Tensor RequireGrad(bool requiresGrad = true)
+    {
+        if (Producer is not null)
+            throw new InvalidOperationException($"Only a leaf can be told to require gradients; this tensor was made by {Producer.Name}. Use Detach() first.");
+        if (requiresGrad && DType == DType.Int32)
+            throw new InvalidOperationException("An Int32 tensor cannot require gradients.");
+        RequiresGrad = requiresGrad;
+        return this;
+    }
+
+    /// <summary>The same values without history; shares memory.</summary>
+    public Tensor Detach() => new(Storage, Shape);
+
+    /// <summary>Computes the gradients of this scalar for every leaf it depends on and adds them to <see cref="Grad"/>.</summary>
+    /// <param name="gradient">The gradient of this tensor; may be left out for a scalar, then 1.</param>
+    /// <param name="retainGraph">Keep the tape for another backward pass; otherwise it is freed as it is consumed.</param>
+    /// <param name="createGraph">Record the backward pass itself, so that gradients can be differentiated again.</param>
+    public void Backward(Tensor? gradient = null, bool retainGraph = false, bool createGraph = false) =>
+        Engine.Backward(this, gradient, retainGraph, createGraph);
+
+    /// <summary>Forgets the gradient. Its memory is kept for the next one.</summary>
+    public void ZeroGrad() => _grad = null;
+
+    internal void SetProducer(Function producer)
+    {
+        Producer = producer;
+        RequiresGrad = true;
+    }
+
+    /// <summary>Adds to <see cref="Grad"/>, which lives outside any scope; a recorded gradient (createGraph) stays in the graph.</summary>
+    internal void AccumulateGrad(Tensor gradient)
+    {
+        if (gradient.RequiresGrad)
+        {
+            MemoryScope.Current?.Keep(gradient);
+            _grad = _grad is null ? gradient : _grad + gradient;
+            return;
+        }
+        _gradientBuffer ??= MemoryScope.AllocatePersistent(Device, Device.FloatType, Count);
+        if (_grad is null)
+        {
+            Device.Copy(gradient.Storage, _gradientBuffer);
+            _grad = new Tensor(_gradientBuffer, Shape);
+        }
+        else
+        {
+            Device.Accumulate(gradient.Storage, _grad.Storage);
+        }
+    }
+
+    /// <summary>Moves the values (and future gradients) of a parameter into slices of flat arenas.</summary>
+    internal void Rebase(Storage values, Storage gradients)
+    {
+        Device.Copy(Storage, values);
+        _storage = values;
+        _gradientBuffer = gradients;
+        _grad = null;
+    }
+
+    private void ThrowDead([CallerMemberName] string member = "") =>
+        throw new ObjectDisposedException(
+            nameof(Tensor),
+            $"{Function.CurrentName ?? member}: a tensor of shape {Shape} is used after its MemoryScope has ended. Keep it with MemoryScope.Keep, or read it inside the scope.");
+
+    public override string ToString() => $"Tensor {DType} {Shape} on {Device.Name}";
+}
+
+/// <summary>A tensor that a module owns and an optimizer changes. Modules find their parameters by this type.</summary>
+public sealed class Parameter : Tensor
+{
+    /// <summary>Takes over the memory of <paramref name="values"/>, which must be a leaf made outside any <see cref="MemoryScope"/>.</summary>
+    public Parameter(Tensor values)
+        : base(values.Storage, values.Shape) => RequireGrad();
+}
