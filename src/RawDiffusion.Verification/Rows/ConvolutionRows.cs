@@ -2,8 +2,132 @@ namespace RawDiffusion.Verification.Rows;
 
 internal static class ConvolutionRows
 {
+    private static readonly int[] s_channels = [1, 2, 3, 5, 8, 16, 17];
+
     public static IEnumerable<OperationCase> Cases()
     {
-        yield break;
+        // Every pair of small channel counts: the first and last layers of networks, and tails of vectors.
+        foreach (int cin in s_channels)
+        {
+            foreach (int cout in s_channels)
+                yield return Case(1, 4, 5, cin, cout, 3, 3, new() { Padding = 1 });
+        }
+
+        // Kernel, stride and padding in all combinations that fit a 6 x 7 image.
+        foreach (int kernel in new[] { 1, 2, 3, 4, 5 })
+        {
+            for (int stride = 1; stride <= 3; stride++)
+            {
+                for (int padding = 0; padding <= 2; padding++)
+                    yield return Case(2, 6, 7, 3, 4, kernel, kernel, new() { Stride = stride, Padding = padding });
+            }
+        }
+
+        // Both axes differ.
+        foreach (var (kernelHeight, kernelWidth) in new[] { (1, 3), (3, 1), (2, 5), (1, 7) })
+        {
+            foreach (var (strideHeight, strideWidth) in new[] { (1, 1), (1, 2), (3, 1), (2, 3) })
+            {
+                yield return Case(1, 5, 7, 2, 3, kernelHeight, kernelWidth, new() { StrideHeight = strideHeight, StrideWidth = strideWidth });
+                yield return Case(2, 5, 7, 4, 2, kernelHeight, kernelWidth, new()
+                {
+                    StrideHeight = strideHeight,
+                    StrideWidth = strideWidth,
+                    PadTop = 2,
+                    PadLeft = 1,
+                    PadRight = 3,
+                });
+            }
+        }
+
+        // Each side padded alone: (0, 1, 0, 1) is what diffusers' downsampling does.
+        for (int side = 0; side < 4; side++)
+        {
+            foreach (int stride in new[] { 1, 2 })
+            {
+                yield return Case(1, 4, 4, 3, 2, 3, 3, new()
+                {
+                    Stride = stride,
+                    PadTop = side == 0 ? 2 : 0,
+                    PadBottom = side == 1 ? 2 : 0,
+                    PadLeft = side == 2 ? 2 : 0,
+                    PadRight = side == 3 ? 2 : 0,
+                });
+            }
+        }
+        yield return Case(2, 6, 6, 4, 4, 3, 3, new() { Stride = 2, PadBottom = 1, PadRight = 1 });
+
+        // Groups, up to depthwise and with a channel multiplier.
+        foreach (var (cin, cout, groups) in new[] { (4, 4, 2), (4, 4, 4), (3, 6, 3), (6, 3, 3), (8, 4, 2), (6, 9, 3), (17, 17, 17), (32, 34, 2) })
+        {
+            yield return Case(1, 4, 3, cin, cout, 3, 3, new() { Padding = 1, Groups = groups });
+            yield return Case(2, 5, 4, cin, cout, 2, 2, new() { Stride = 2, Groups = groups });
+            yield return Case(1, 3, 3, cin, cout, 1, 1, new() { Groups = groups });
+        }
+
+        // 1 x 1 kernels are matrix products over pixels; with a stride they are not.
+        foreach (var (cin, cout) in new[] { (1, 1), (3, 16), (16, 3), (31, 7), (32, 8), (33, 5), (7, 31), (8, 32), (5, 33) })
+        {
+            yield return Case(2, 3, 3, cin, cout, 1, 1, new());
+            yield return Case(1, 4, 5, cin, cout, 1, 1, new() { Stride = 2 });
+        }
+
+        // Widths around the number of pixels a kernel does at once.
+        for (int width = 1; width <= 13; width++)
+        {
+            yield return Case(1, 1, width, 2, 3, 3, 3, new() { Padding = 1 });
+            yield return Case(1, 2, width, 3, 2, 2, 2, new() { Padding = 1, Stride = 2 });
+        }
+
+        // Kernels larger than the image, and outputs that read nothing but padding.
+        yield return Case(1, 2, 2, 2, 3, 5, 5, new() { Padding = 2 });
+        yield return Case(2, 1, 1, 3, 2, 3, 3, new() { Padding = 1 });
+        yield return Case(1, 1, 2, 2, 2, 7, 7, new() { Padding = 3 });
+        yield return Case(1, 2, 2, 2, 2, 1, 1, new() { Padding = 2 });
+        yield return Case(1, 2, 3, 2, 2, 2, 2, new() { Padding = 3, Stride = 2 });
+        yield return Case(1, 3, 3, 1, 1, 1, 1, new() { Stride = 5 });
+
+        // Nothing at all.
+        yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 });
+        yield return Case(0, 5, 5, 16, 16, 1, 1, new());
+        yield return Case(2, 0, 3, 2, 2, 3, 3, new() { Padding = 2 });
+
+        // Large enough for blocks, several threads and sums in several parts.
+        yield return Case(3, 9, 11, 31, 33, 3, 3, new() { Padding = 1 });
+        yield return Case(5, 8, 8, 32, 32, 3, 3, new() { Padding = 1 });
+        yield return Case(2, 14, 13, 33, 48, 3, 3, new() { Stride = 2, Padding = 1 });
+        yield return Case(4, 28, 28, 1, 16, 3, 3, new() { Padding = 1 });
+        yield return Case(4, 28, 28, 16, 1, 3, 3, new() { Padding = 1 });
+        yield return Case(9, 28, 28, 3, 8, 5, 5, new() { Stride = 2, Padding = 2 });
+        yield return Case(33, 7, 7, 17, 31, 3, 3, new() { Padding = 1 });
+        yield return Case(3, 16, 16, 64, 24, 1, 1, new());
+        yield return Case(1, 5, 5, 128, 130, 3, 3, new() { Padding = 1 });
+        yield return Case(1, 4, 4, 260, 40, 3, 3, new() { Padding = 1 });
+    }
+
+    private static OperationCase Case(
+        int batch, int height, int width, int inChannels, int outChannels, int kernelHeight, int kernelWidth, Conv2dOptions options)
+    {
+        int inGroup = inChannels / options.Groups;
+        int outHeight = (height + options.PadTop + options.PadBottom - kernelHeight) / options.StrideHeight + 1;
+        int outWidth = (width + options.PadLeft + options.PadRight - kernelWidth) / options.StrideWidth + 1;
+        int taps = kernelHeight * kernelWidth;
+        // Every other shape has a bias, so that both ways are seen with all sizes.
+        bool bias = (height + width + inChannels + outChannels + kernelHeight + options.StrideWidth) % 2 == 0;
+        var image = InputSpec.Normal(batch, height, width, inChannels);
+        var weight = InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup);
+        return new OperationCase
+        {
+            Operation = "conv2d",
+            Description =
+                $"[{batch},{height},{width},{inChannels}] -> {outChannels}, k{kernelHeight}x{kernelWidth} s{options.StrideHeight}x{options.StrideWidth}"
+                + $" p{options.PadTop},{options.PadBottom},{options.PadLeft},{options.PadRight}"
+                + (options.Groups > 1 ? $" g{options.Groups}" : "") + (bias ? " bias" : ""),
+            Inputs = bias ? [image, weight, InputSpec.Normal(outChannels)] : [image, weight],
+            Run = t => F.Conv2d(t[0], t[1], bias ? t[2] : null, options),
+            ReductionLength = taps * inGroup + 1,
+            GradientReductionLength = Math.Max(1, Math.Max(batch * outHeight * outWidth, taps * (outChannels / options.Groups))),
+            SecondOrder = true,
+        };
     }
 }

@@ -1,0 +1,188 @@
+using RawDiffusion.Backends;
+using RawDiffusion.Ops;
+
+namespace RawDiffusion
+{
+    /// <summary>How a convolution's kernel moves over its image; padding is in zeros added on each side.</summary>
+    public sealed record Conv2dOptions
+    {
+        public static readonly Conv2dOptions Default = new();
+
+        public int StrideHeight { get; init; } = 1;
+
+        public int StrideWidth { get; init; } = 1;
+
+        public int PadTop { get; init; }
+
+        public int PadBottom { get; init; }
+
+        public int PadLeft { get; init; }
+
+        public int PadRight { get; init; }
+
+        /// <summary>Channels are cut into this many groups that do not see each other; the number of channels is depthwise.</summary>
+        public int Groups { get; init; } = 1;
+
+        /// <summary>The same stride along both axes.</summary>
+        public int Stride { init => StrideHeight = StrideWidth = value; }
+
+        /// <summary>The same padding on all four sides.</summary>
+        public int Padding { init => PadTop = PadBottom = PadLeft = PadRight = value; }
+    }
+
+    public static partial class F
+    {
+        /// <summary>
+        /// Cross-correlation of x[N, H, W, Cin] with weight[Cout, KH, KW, Cin / groups], plus bias[Cout] where given:
+        /// [N, Ho, Wo, Cout] with Ho = (H + 2 padding - KH) / stride + 1 rounded down, and Wo alike.
+        /// </summary>
+        /// <exception cref="ArgumentException">The shapes do not fit each other, or the kernel is larger than the padded image.</exception>
+        public static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int groups = 1) =>
+            Conv2d(x, weight, bias, Convolution.Geometry(x, weight, bias, stride, stride, padding, padding, padding, padding, groups));
+
+        /// <inheritdoc cref="Conv2d(Tensor, Tensor, Tensor?, int, int, int)"/>
+        public static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options) =>
+            Conv2d(x, weight, bias, Convolution.Geometry(
+                x, weight, bias, options.StrideHeight, options.StrideWidth,
+                options.PadTop, options.PadBottom, options.PadLeft, options.PadRight, options.Groups));
+
+        private static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias, in Conv2dGeometry g)
+        {
+            var function = new Conv2d(g);
+            return bias is null ? function.Apply(x, weight) : function.Apply(x, weight, bias);
+        }
+    }
+}
+
+namespace RawDiffusion.Ops
+{
+    internal static class Convolution
+    {
+        public static Conv2dGeometry Geometry(
+            Tensor x, Tensor w, Tensor? bias, int strideHeight, int strideWidth,
+            int padTop, int padBottom, int padLeft, int padRight, int groups)
+        {
+            const string Name = "conv2d";
+            x.ExpectFloat(Name);
+            w.ExpectFloat(Name);
+            Tensor.ExpectSameDevice(Name, x, w);
+            if (x.Rank != 4)
+                throw new ArgumentException($"{Name}: images are [N, H, W, C], not {x.Shape}.");
+            if (w.Rank != 4)
+                throw new ArgumentException($"{Name}: a weight is [Cout, KH, KW, Cin / groups], not {w.Shape}.");
+            if (Math.Min(strideHeight, strideWidth) < 1)
+                throw new ArgumentOutOfRangeException(null, $"{Name}: a stride is at least 1, not ({strideHeight}, {strideWidth}).");
+            if (Math.Min(Math.Min(padTop, padBottom), Math.Min(padLeft, padRight)) < 0)
+            {
+                throw new ArgumentOutOfRangeException(
+                    null, $"{Name}: padding cannot be negative (top {padTop}, bottom {padBottom}, left {padLeft}, right {padRight}). Slice the image instead.");
+            }
+            if (groups < 1)
+                throw new ArgumentOutOfRangeException(nameof(groups), $"{Name}: groups is at least 1, not {groups}.");
+            int inChannels = x.Shape[3], outChannels = w.Shape[0], kernelHeight = w.Shape[1], kernelWidth = w.Shape[2];
+            if (w.Count == 0)
+                throw new ArgumentException($"{Name}: the weight {w.Shape} is empty; kernels and channels are at least 1.");
+            if (inChannels != (long)w.Shape[3] * groups)
+            {
+                throw new ArgumentException(
+                    $"{Name}: images {x.Shape} have {inChannels} channels, but the weight {w.Shape} [Cout, KH, KW, Cin / groups] with groups {groups} reads {(long)w.Shape[3] * groups}.");
+            }
+            if (outChannels % groups != 0)
+                throw new ArgumentException($"{Name}: {outChannels} output channels of the weight {w.Shape} cannot be cut into {groups} groups.");
+            if ((long)x.Shape[1] + padTop + padBottom < kernelHeight || (long)x.Shape[2] + padLeft + padRight < kernelWidth)
+            {
+                throw new ArgumentException(
+                    $"{Name}: the kernel of the weight {w.Shape} is larger than the padded image {x.Shape} (top {padTop}, bottom {padBottom}, left {padLeft}, right {padRight}). Pad more.");
+            }
+            if (bias is not null)
+            {
+                bias.ExpectFloat(Name);
+                Tensor.ExpectSameDevice(Name, x, bias);
+                if (bias.Rank != 1 || bias.Count != outChannels)
+                    throw new ArgumentException($"{Name}: the bias is {bias.Shape}; the weight {w.Shape} has {outChannels} output channels.");
+            }
+            return new Conv2dGeometry(
+                x.Shape[0], x.Shape[1], x.Shape[2], inChannels, outChannels, kernelHeight, kernelWidth,
+                strideHeight, strideWidth, padTop, padBottom, padLeft, padRight, groups);
+        }
+
+        public static Shape Images(in Conv2dGeometry g) => [g.Batch, g.Height, g.Width, g.InChannels];
+
+        public static Shape Weight(in Conv2dGeometry g) => [g.OutChannels, g.KernelHeight, g.KernelWidth, g.InChannels / g.Groups];
+
+        public static Shape Output(in Conv2dGeometry g) => [g.Batch, g.OutHeight, g.OutWidth, g.OutChannels];
+    }
+
+    // Convolution is linear in the image and in the weight, so its two gradients are linear in what they read, and the
+    // gradients of the gradients are again one of the three: y(x, w), gx(gy, w), gw(x, gy) close under differentiation.
+
+    /// <summary>Inputs x, w and, optionally, the bias.</summary>
+    internal sealed class Conv2d(Conv2dGeometry g) : Function
+    {
+        public override string Name => "conv2d";
+
+        protected override ulong ReadsInputs => 0b011;
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+        {
+            var x = inputs[0];
+            var y = Tensor.Empty(Convolution.Output(g), x.Device);
+            x.Device.Conv2d(g, x.Storage, inputs[1].Storage, inputs.Length > 2 ? inputs[2].Storage : null, y.Storage);
+            return y;
+        }
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+        {
+            if (NeedsGrad(0))
+                gradInputs[0] = new Conv2dGradInput(g).Apply(gradOutput, Inputs[1]);
+            if (NeedsGrad(1))
+                gradInputs[1] = new Conv2dGradWeight(g).Apply(Inputs[0], gradOutput);
+            if (Inputs.Length > 2 && NeedsGrad(2))
+                gradInputs[2] = gradOutput.SumTo(Inputs[2].Shape);
+        }
+    }
+
+    /// <summary>gx of a convolution from its inputs gy and w.</summary>
+    internal sealed class Conv2dGradInput(Conv2dGeometry g) : Function
+    {
+        public override string Name => "conv2d gradInput";
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+        {
+            var gy = inputs[0];
+            var gx = Tensor.Empty(Convolution.Images(g), gy.Device);
+            gy.Device.Conv2dGradInput(g, gy.Storage, inputs[1].Storage, gx.Storage);
+            return gx;
+        }
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+        {
+            if (NeedsGrad(0))
+                gradInputs[0] = new Conv2d(g).Apply(gradOutput, Inputs[1]);
+            if (NeedsGrad(1))
+                gradInputs[1] = new Conv2dGradWeight(g).Apply(gradOutput, Inputs[0]);
+        }
+    }
+
+    /// <summary>gw of a convolution from its inputs x and gy.</summary>
+    internal sealed class Conv2dGradWeight(Conv2dGeometry g) : Function
+    {
+        public override string Name => "conv2d gradWeight";
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+        {
+            var x = inputs[0];
+            var gw = Tensor.Empty(Convolution.Weight(g), x.Device);
+            x.Device.Conv2dGradWeight(g, x.Storage, inputs[1].Storage, gw.Storage);
+            return gw;
+        }
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+        {
+            if (NeedsGrad(0))
+                gradInputs[0] = new Conv2dGradInput(g).Apply(Inputs[1], gradOutput);
+            if (NeedsGrad(1))
+                gradInputs[1] = new Conv2d(g).Apply(Inputs[0], gradOutput);
+        }
+    }
+}
