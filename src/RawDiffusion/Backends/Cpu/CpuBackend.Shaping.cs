@@ -2,9 +2,13 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    public override void Permute(Shape shape, ReadOnlySpan<int> axes, Storage x, Storage y) => throw new NotImplementedException();
+    // Float32 and Int32 elements are both four bytes that are only moved, so one kernel serves both.
+
+    public override void Permute(Shape shape, ReadOnlySpan<int> axes, Storage x, Storage y) =>
+        CopyKernels.Permute(shape, axes, I(x), I(y));
 
     public override void CopyRegion(
         Shape sourceShape, ReadOnlySpan<int> sourceStart, Storage x,
-        Shape destinationShape, ReadOnlySpan<int> destinationStart, Storage y, Shape extent) => throw new NotImplementedException();
+        Shape destinationShape, ReadOnlySpan<int> destinationStart, Storage y, Shape extent) =>
+        CopyKernels.Region(sourceShape, sourceStart, I(x), destinationShape, destinationStart, I(y), extent);
 }
