@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+
+namespace RawDiffusion.IO;
+
+/// <summary>
+/// Writes files so that a reader, or the same program after a crash, sees either the old contents or all of the new ones:
+/// temporary file in the same folder, flush to the disk, rename, flush of the folder.
+/// </summary>
+public static partial class AtomicFile
+{
+    /// <summary>Replaces <paramref name="path"/> by what <paramref name="write"/> writes. If that throws, the old file stays as it was.</summary>
+    /// <exception cref="IOException">The folder does not exist or cannot be written.</exception>
+    public static void Write(string path, Action<Stream> write)
+    {
+        string full = Path.GetFullPath(path);
+        string folder = Path.GetDirectoryName(full) ?? throw new IOException($"{path}: this is a folder, not a file.");
+        string temporary = Path.Combine(folder, $".{Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
+        try
+        {
+            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16))
+            {
+                write(stream);
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(temporary, full, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+        if (!OperatingSystem.IsWindows())
+            FlushFolder(folder);
+    }
+
+    /// <summary>Replaces <paramref name="path"/> by a text in UTF-8.</summary>
+    public static void WriteAllText(string path, string text) =>
+        Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>
+    /// Makes the rename itself durable. Some file systems refuse fsync on a folder; the file is then whole all the same, so
+    /// the answer is not looked at.
+    /// </summary>
+    private static void FlushFolder(string folder)
+    {
+        int descriptor = Open(folder, flags: 0);
+        if (descriptor < 0)
+            return;
+        _ = FSync(descriptor);
+        _ = Close(descriptor);
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "fsync")]
+    private static partial int FSync(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int descriptor);
+}
