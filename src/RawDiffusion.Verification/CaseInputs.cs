@@ -1,0 +1,89 @@
+using RawDiffusion.Backends;
+
+namespace RawDiffusion.Verification;
+
+/// <summary>
+/// The values of a case's inputs. They follow from the text of the case alone, and floating values are rounded to float32, so
+/// every device and every run gets exactly the same numbers.
+/// </summary>
+public static class CaseInputs
+{
+    // Streams of the case's seed: inputs count from 0, the vectors of the checks from here.
+    internal const int CotangentStream = 1000;
+    internal const int SecondCotangentStream = 2000;
+    internal const int DirectionStream = 3000;
+
+    /// <summary>Makes the inputs of a case on a device.</summary>
+    public static Tensor[] Make(OperationCase operationCase, Backend device)
+    {
+        var inputs = new Tensor[operationCase.Inputs.Length];
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            var spec = operationCase.Inputs[i];
+            inputs[i] = spec.Kind == InputKind.Integers
+                ? Tensor.From(Integers(operationCase, i), spec.Shape, device)
+                : Tensor.From(Values(operationCase, i), spec.Shape, device);
+        }
+        return inputs;
+    }
+
+    /// <summary>The values of a floating input, each of them a float32 number.</summary>
+    public static double[] Values(OperationCase operationCase, int input)
+    {
+        var spec = operationCase.Inputs[input];
+        return spec.Kind switch
+        {
+            InputKind.Normal => Normals(operationCase, input, spec.Shape.Count),
+            InputKind.Uniform => Uniforms(operationCase, input, spec.Shape.Count, spec.Low, spec.High),
+            _ => throw new ArgumentException($"{operationCase}: input {input} holds integers."),
+        };
+    }
+
+    internal static int[] Integers(OperationCase operationCase, int input)
+    {
+        var spec = operationCase.Inputs[input];
+        var state = State(operationCase, input);
+        var values = new int[spec.Shape.Count];
+        for (int i = 0; i < values.Length; i++)
+            values[i] = (int)spec.Low + (int)Philox.Integer(state, i, (uint)(spec.High - spec.Low));
+        return values;
+    }
+
+    internal static double[] Normals(OperationCase operationCase, int stream, int count)
+    {
+        var state = State(operationCase, stream);
+        var values = new double[count];
+        for (int i = 0; i < count; i++)
+        {
+            var (r0, r1, _, _) = Philox.Block(state, (ulong)i);
+            double radius = Math.Sqrt(-2 * Math.Log((r0 + 1.0) * Math.Pow(2, -32)));
+            values[i] = (float)(radius * Math.Cos(2 * Math.PI * r1 * Math.Pow(2, -32)));
+        }
+        return values;
+    }
+
+    internal static double[] Uniforms(OperationCase operationCase, int stream, int count, double low, double high)
+    {
+        var state = State(operationCase, stream);
+        var values = new double[count];
+        for (int i = 0; i < count; i++)
+        {
+            float value = (float)(low + (high - low) * (Philox.Element(state, i) >> 8) * Math.Pow(2, -24));
+            // Rounding to float32 can reach the open end of the interval.
+            values[i] = value < high ? value : MathF.BitDecrement((float)high);
+        }
+        return values;
+    }
+
+    private static PhiloxState State(OperationCase operationCase, int stream) =>
+        new(StableHash(operationCase.ToString()), (ulong)stream, 0);
+
+    /// <summary>64-bit FNV-1a of the text. String.GetHashCode differs from process to process.</summary>
+    internal static ulong StableHash(string text)
+    {
+        ulong hash = 14695981039346656037;
+        foreach (char c in text)
+            hash = (hash ^ c) * 1099511628211;
+        return hash;
+    }
+}

@@ -1,0 +1,6 @@
+namespace RawDiffusion.Tests.Backends;
+
+[CollectionDefinition(nameof(WorkersTests))]
+public class WorkersTests
+{
+}
