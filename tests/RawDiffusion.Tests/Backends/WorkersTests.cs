@@ -1,4 +1,4 @@
-namespace RawDiffusion.Tests.Backends;
+namespace RawDiffusion.Tests;
 
 [CollectionDefinition(nameof(WorkersTests))]
 public class WorkersTests

@@ -1,6 +1,6 @@
 using RawDiffusion.Verification;
 
-namespace RawDiffusion.Tests.Verification;
+namespace RawDiffusion.Tests;
 
 /// <summary>
 /// Every row of the table of operations. Tolerances against Reference are PyTorch's for float32 (1.3e-6 relative, 1e-5 absolute)
@@ -54,7 +54,7 @@ public class OperationTableTests
 }
 
 /// <summary>Changes the number of threads, as the tests of the pool of threads do, so they do not run at the same time.</summary>
-[Collection(nameof(Backends.WorkersTests))]
+[Collection(nameof(WorkersTests))]
 public class DeterminismTests
 {
     public static TheoryData<string> All => OperationTableTests.All;
