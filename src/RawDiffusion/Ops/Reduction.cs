@@ -22,6 +22,17 @@ namespace RawDiffusion
         /// <summary>The mean over the given axes, over all when there are none; NaN where there is nothing to average.</summary>
         public Tensor Mean(ReadOnlySpan<int> axes, bool keepDims = false) => Mean(AxisMask.Of("mean", Shape, axes), keepDims);
 
+        /// <summary>Sums over the axes along which <paramref name="shape"/> was broadcast to this tensor's shape: the gradient of broadcasting.</summary>
+        /// <exception cref="ArgumentException"><paramref name="shape"/> does not broadcast to this shape.</exception>
+        public Tensor SumTo(Shape shape)
+        {
+            if (Shape == shape)
+                return this;
+            if (shape.Rank > Rank || Shape.Broadcast(Shape, shape, "sumTo") != Shape)
+                throw new ArgumentException($"sumTo: shape {shape} does not broadcast to {Shape}, so a tensor of that shape cannot be summed to it.");
+            return new SumFunction(AxisMask.Broadcast(shape, Shape), shape).Apply(this);
+        }
+
         private Tensor Sum(AxisMask axes, bool keepDims) =>
             new SumFunction(axes.Bits, AxisMask.Remove(Shape, axes.Bits, keepDims)).Apply(this);
 
@@ -31,7 +42,7 @@ namespace RawDiffusion
 
 namespace RawDiffusion.Ops
 {
-    /// <summary>Sums over the axes of a mask: the adjoint of <see cref="ExpandFunction"/>.</summary>
+    /// <summary>Sums over the axes of a mask: the adjoint of broadcasting.</summary>
     /// <param name="axes">Bit i: axis i of the input is summed.</param>
     /// <param name="result">The shape of the result: the input's with those axes removed, or of extent 1.</param>
     internal sealed class SumFunction(int axes, Shape result) : Function
@@ -50,7 +61,7 @@ namespace RawDiffusion.Ops
         }
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
-            gradInputs[0] = new ExpandFunction(axes, Inputs[0].Shape).Apply(gradOutput);
+            gradInputs[0] = gradOutput.Reshape(AxisMask.Remove(Inputs[0].Shape, axes, keepDims: true)).BroadcastTo(Inputs[0].Shape);
     }
 
     /// <summary>Runs a reduction over any axes as kernels over the middle of three axes.</summary>
