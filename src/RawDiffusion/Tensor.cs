@@ -9,8 +9,8 @@ namespace RawDiffusion;
 /// </summary>
 public partial class Tensor
 {
-    private readonly int _generation;
     private Storage _storage;
+    private int _generation;
     private Storage? _gradientBuffer;
     private Tensor? _grad;
 
@@ -118,6 +118,7 @@ public partial class Tensor
     {
         Device.Copy(Storage, values);
         _storage = values;
+        _generation = values.Generation;
         _gradientBuffer = gradients;
         _grad = null;
     }
