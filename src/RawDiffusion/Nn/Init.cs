@@ -1,4 +1,5 @@
 using RawDiffusion.Backends;
+using RawDiffusion.Ops;
 
 namespace RawDiffusion.Nn;
 
@@ -32,7 +33,7 @@ public static class Init
     {
         var values = Empty(shape, device);
         values.Device.Normal(NormalMethod.BoxMuller, generator.Next(shape.Count), values.Storage);
-        values.Device.Unary<Scale>(values.Storage, values.Storage, standardDeviation, 0);
+        values.Device.Unary<MulScalar>(values.Storage, values.Storage, standardDeviation, 0);
         return new Parameter(values);
     }
 
@@ -62,16 +63,5 @@ public static class Init
     {
         device ??= Device.Default;
         return new Tensor(MemoryScope.AllocatePersistent(device, device.FloatType, shape.Count), shape);
-    }
-
-    private readonly struct Scale : IUnaryOperator
-    {
-        public static string Name => "scale";
-
-        public static double Reference(double x, double a, double b) => a * x;
-
-        public static V Cpu<V>(V x, V a, V b) where V : struct, Backends.Cpu.ISimd<V> => a * x;
-
-        public static string Cuda => "a * x";
     }
 }

@@ -17,7 +17,8 @@ public class OptimizerTests
         double a = 1, m = 0, v = 0;
         for (int t = 1; t <= 5; t++)
         {
-            SetGradients(model, t, 0);
+            optimizer.ZeroGrad();
+            AddGradients(model, t, 0);
             optimizer.Step();
             a -= 0.1 * 0.5 * a;
             m = 0.9 * m + 0.1 * t;
@@ -36,7 +37,7 @@ public class OptimizerTests
     {
         var model = new Pair(Device.Parse(device));
         var optimizer = new Adam(model, 0.1, weightDecay: 0.5);
-        SetGradients(model, 0, 0);
+        AddGradients(model, 0, 0);
         optimizer.Step();
 
         // The first step of Adam is the sign of the gradient, here of 0.5 p.
@@ -49,7 +50,7 @@ public class OptimizerTests
     {
         var model = new Pair(Device.Parse(device));
         var optimizer = new Sgd(model, 0.5, momentum: 0.5);
-        SetGradients(model, 1, 1);
+        AddGradients(model, 1, 1);
         optimizer.Step();
         Assert.All(model.A.ToArray(), x => Assert.Equal(0.5f, x));
         optimizer.Step();
@@ -62,7 +63,7 @@ public class OptimizerTests
     {
         var model = new Pair(Device.Parse(device));
         var optimizer = new Sgd(model, 1);
-        SetGradients(model, 1, 1);
+        AddGradients(model, 1, 1);
         optimizer.Step();
         optimizer.ZeroGrad();
         Assert.Null(model.A.Grad);
@@ -79,8 +80,8 @@ public class OptimizerTests
     {
         var model = new Pair(Device.Parse(device));
         var optimizer = new Sgd(model, 0.25);
-        SetGradients(model, 1, 0);
-        SetGradients(model, 1, 0);
+        AddGradients(model, 1, 0);
+        AddGradients(model, 1, 0);
         optimizer.Step();
 
         Assert.All(model.A.ToArray(), x => Assert.Equal(0.5f, x));
@@ -107,7 +108,7 @@ public class OptimizerTests
         var model = new Pair(Device.Parse(device));
         var optimizer = new Sgd(model, 1);
         // 3 values of 4 and 36 of 2: norm sqrt(48 + 144).
-        SetGradients(model, 4, 2);
+        AddGradients(model, 4, 2);
         double norm = Math.Sqrt(192);
         optimizer.ClipGradNorm(norm / 4);
         Assert.Equal(norm, optimizer.LastGradientNorm, 1e-5);
@@ -126,7 +127,7 @@ public class OptimizerTests
         var model = new Pair(Device.Parse(device));
         var optimizer = new Sgd(model, 1);
         Assert.Throws<InvalidOperationException>(() => optimizer.LastGradientNorm);
-        SetGradients(model, 1, 0);
+        AddGradients(model, 1, 0);
         optimizer.ClipGradNorm(double.PositiveInfinity);
         optimizer.Step();
 
@@ -140,7 +141,7 @@ public class OptimizerTests
         var model = new Pair(Device.Cpu);
         var optimizer = new Sgd(model, 1);
         var y = model.A * model.A;
-        SetGradients(model, 1, 1);
+        AddGradients(model, 1, 1);
         optimizer.Step();
 
         var error = Assert.Throws<InvalidOperationException>(() => y.Backward(Tensor.Ones(y.Shape)));
@@ -163,7 +164,7 @@ public class OptimizerTests
         var model = new Pair(Device.Cpu);
         model.A.RequireGrad(false);
         var optimizer = new AdamW(model, 1);
-        SetGradients(model, 1, 1);
+        AddGradients(model, 1, 1);
         optimizer.Step();
         Assert.All(model.A.ToArray(), x => Assert.Equal(1f, x));
 
@@ -209,7 +210,7 @@ public class OptimizerTests
         var model = new Pair(Device.Cpu);
         var optimizer = new AdamW(model);
         var ema = new Ema(model);
-        SetGradients(model, 1, 1);
+        AddGradients(model, 1, 1);
         for (int i = 0; i < 3; i++)
             Step();
         long native = Device.Cpu.Statistics.Allocations, managed = GC.GetAllocatedBytesForCurrentThread();
@@ -230,11 +231,11 @@ public class OptimizerTests
     private static void StepWith(Pair model, Optimizer optimizer, int t)
     {
         optimizer.ZeroGrad();
-        SetGradients(model, Math.Sin(t), t);
+        AddGradients(model, Math.Sin(t), t);
         optimizer.Step();
     }
 
-    private static void SetGradients(Pair model, double a, double b)
+    private static void AddGradients(Pair model, double a, double b)
     {
         model.A.AccumulateGrad(Tensor.Full(model.A.Shape, a, model.A.Device));
         model.B.AccumulateGrad(Tensor.Full(model.B.Shape, b, model.B.Device));
