@@ -26,4 +26,19 @@ public sealed class Generator(ulong seed, ulong stream = 0, ulong offset = 0)
         Offset += PhiloxState.Blocks(elements);
         return state;
     }
+
+    /// <summary>The numbers 0 to <paramref name="count"/> - 1 in random order, each order equally likely (Fisher-Yates).</summary>
+    public int[] Permutation(int count)
+    {
+        var state = Next(count);
+        var order = new int[count];
+        for (int i = 0; i < count; i++)
+            order[i] = i;
+        for (int i = count - 1; i > 0; i--)
+        {
+            int other = (int)Philox.Integer(state, i, (uint)i + 1);
+            (order[i], order[other]) = (order[other], order[i]);
+        }
+        return order;
+    }
 }

@@ -1,10 +1,9 @@
 using RawDiffusion.Backends;
-using RawDiffusion.Backends.Cpu;
 using RawDiffusion.Verification;
 
-namespace RawDiffusion.Tests.Ops;
+namespace RawDiffusion.Tests;
 
-/// <summary>Operations that move elements; the shapes of the table of operations are compared in VerificationTests.</summary>
+/// <summary>Operations that move elements; more shapes, gradients and threads are in the table of operations.</summary>
 public class ShapingTests
 {
     public static TheoryData<string> Devices => [.. Device.Names];
@@ -123,25 +122,6 @@ public class ShapingTests
                 for (int r = 0; r < rows; r++)
                     Assert.Equal((n * rows + r) * columns + c, values[(n * columns + c) * rows + r]);
             }
-        }
-    }
-
-    [Fact]
-    public void Results_do_not_depend_on_the_number_of_threads()
-    {
-        var x = Counting([3, 70, 1100], Device.Cpu);
-        int before = Workers.Count;
-        try
-        {
-            Workers.SetCount(1);
-            float[] alone = [.. x.Permute(2, 0, 1).ToArray(), .. x.Slice(1, 3, 60).ToArray()];
-            Workers.SetCount(3);
-            float[] together = [.. x.Permute(2, 0, 1).ToArray(), .. x.Slice(1, 3, 60).ToArray()];
-            Assert.Equal(alone, together);
-        }
-        finally
-        {
-            Workers.SetCount(before);
         }
     }
 

@@ -15,6 +15,9 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
 
     static abstract void Store(V x, float* destination);
 
+    /// <summary>Writes 2 <see cref="Count"/> floats: x[0], y[0], x[1], y[1], ...</summary>
+    static abstract void StoreInterleaved(V x, V y, float* destination);
+
     static abstract V operator +(V x, V y);
 
     static abstract V operator -(V x, V y);

@@ -20,6 +20,18 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public static void Store(Simd128 x, float* destination) => x._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreInterleaved(Simd128 x, Simd128 y, float* destination)
+    {
+        var x0011 = Vector128.Shuffle(x._v, Vector128.Create(0, 0, 1, 1));
+        var y0011 = Vector128.Shuffle(y._v, Vector128.Create(0, 0, 1, 1));
+        var x2233 = Vector128.Shuffle(x._v, Vector128.Create(2, 2, 3, 3));
+        var y2233 = Vector128.Shuffle(y._v, Vector128.Create(2, 2, 3, 3));
+        var even = Vector128.Create(-1, 0, -1, 0).AsSingle();
+        Vector128.ConditionalSelect(even, x0011, y0011).Store(destination);
+        Vector128.ConditionalSelect(even, x2233, y2233).Store(destination + Count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator +(Simd128 x, Simd128 y) => new(x._v + y._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -18,6 +19,21 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Simd256 x, float* destination) => x._v.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreInterleaved(Simd256 x, Simd256 y, float* destination)
+    {
+        if (Avx.IsSupported)
+        {
+            var low = Avx.UnpackLow(x._v, y._v);
+            var high = Avx.UnpackHigh(x._v, y._v);
+            Avx.Permute2x128(low, high, 0x20).Store(destination);
+            Avx.Permute2x128(low, high, 0x31).Store(destination + Count);
+            return;
+        }
+        Simd128.StoreInterleaved(new(x._v.GetLower()), new(y._v.GetLower()), destination);
+        Simd128.StoreInterleaved(new(x._v.GetUpper()), new(y._v.GetUpper()), destination + Count);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator +(Simd256 x, Simd256 y) => new(x._v + y._v);

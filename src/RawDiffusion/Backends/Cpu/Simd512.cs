@@ -20,6 +20,13 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     public static void Store(Simd512 x, float* destination) => x._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreInterleaved(Simd512 x, Simd512 y, float* destination)
+    {
+        Simd256.StoreInterleaved(new(x._v.GetLower()), new(y._v.GetLower()), destination);
+        Simd256.StoreInterleaved(new(x._v.GetUpper()), new(y._v.GetUpper()), destination + Count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator +(Simd512 x, Simd512 y) => new(x._v + y._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
