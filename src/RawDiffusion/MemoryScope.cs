@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using RawDiffusion.Backends;
 
 namespace RawDiffusion;
@@ -23,16 +24,14 @@ public sealed class MemoryScope : IDisposable
     [ThreadStatic]
     private static Stack<List<Storage>>? s_lists;
 
-    private readonly MemoryScope? _outer;
-    private readonly List<Storage> _storages;
+    [ThreadStatic]
+    private static MemoryScope? s_spare;
+
+    private MemoryScope? _outer;
+    private List<Storage> _storages;
     private bool _disposed;
 
-    public MemoryScope()
-    {
-        _outer = s_current;
-        _storages = (s_lists ??= new()).TryPop(out var list) ? list : [];
-        s_current = this;
-    }
+    public MemoryScope() => Begin();
 
     /// <summary>The innermost scope of this thread.</summary>
     internal static MemoryScope? Current => s_current;
@@ -44,32 +43,68 @@ public sealed class MemoryScope : IDisposable
         return storage;
     }
 
+    /// <summary>Memory that lives as long as <paramref name="sibling"/>: in the same scope, or in none.</summary>
+    internal static Storage AllocateBeside(Storage sibling, int length)
+    {
+        var storage = sibling.Backend.Allocate(sibling.Backend.FloatType, length);
+        sibling.Owner?.Adopt(storage);
+        return storage;
+    }
+
     /// <summary>Like <see cref="Allocate"/>, but the storage belongs to no scope: parameters, gradients, optimizer state.</summary>
     internal static Storage AllocatePersistent(Backend backend, DType dtype, int length) => backend.Allocate(dtype, length);
 
-    /// <summary>Keeps a tensor beyond this scope: it passes to the scope around this one, or to the garbage collector.</summary>
+    /// <summary>
+    /// Keeps a tensor and its gradient beyond this scope and those inside it: they pass to the scope around this one, or to
+    /// the garbage collector.
+    /// </summary>
     /// <returns>The tensor.</returns>
     public Tensor Keep(Tensor tensor)
     {
         Keep(tensor.Storage);
+        if (tensor.Grad is { IsAlive: true } gradient)
+            Keep(gradient.Storage);
         return tensor;
     }
 
-    internal void Keep(Storage storage)
+    /// <returns>False where the storage does not belong to this scope.</returns>
+    internal bool Keep(Storage storage)
     {
-        if (storage.Owner != this)
-            return;
+        var owner = storage.Owner;
+        while (owner is not null && owner != this)
+            owner = owner._outer;
+        if (owner is null)
+            return false;
         storage.Owner = null;
         _outer?.Adopt(storage);
+        return true;
     }
+
+    /// <summary>Takes a storage out of whatever scope it is in: it lives until it is garbage.</summary>
+    internal static void KeepForever(Storage storage) => storage.Owner = null;
 
     /// <summary>Hands one storage back before its scope ends. Only for values that nothing else can reach.</summary>
     internal static void ReleaseEarly(Storage storage)
     {
-        if (storage.Owner is null)
-            return;
         storage.Owner = null;
+        storage.IsTransient = false;
         storage.Backend.Release(storage);
+    }
+
+    /// <summary>Begins a scope in a recycled object: a backward pass needs one for every node. Ended by <see cref="Leave"/>.</summary>
+    internal static MemoryScope Enter()
+    {
+        if (s_spare is not { } scope)
+            return new MemoryScope();
+        s_spare = null;
+        scope.Begin();
+        return scope;
+    }
+
+    internal void Leave()
+    {
+        Dispose();
+        s_spare = this;
     }
 
     public void Dispose()
@@ -85,11 +120,19 @@ public sealed class MemoryScope : IDisposable
             // A storage that was kept, or released early and taken again elsewhere, is no longer ours.
             if (storage.Owner != this)
                 continue;
-            storage.Owner = null;
-            storage.Backend.Release(storage);
+            ReleaseEarly(storage);
         }
         _storages.Clear();
         s_lists!.Push(_storages);
+    }
+
+    [MemberNotNull(nameof(_storages))]
+    private void Begin()
+    {
+        _disposed = false;
+        _outer = s_current;
+        _storages = (s_lists ??= new()).TryPop(out var list) ? list : [];
+        s_current = this;
     }
 
     private void Adopt(Storage storage)

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using RawDiffusion.Backends;
 
 namespace RawDiffusion;
@@ -9,9 +8,9 @@ namespace RawDiffusion;
 /// </summary>
 public partial class Tensor
 {
-    private Storage _storage;
     private int _generation;
-    private Storage? _gradientBuffer;
+    private Storage _storage;
+    private Tensor? _gradientBuffer;
     private Tensor? _grad;
 
     internal Tensor(Storage storage, Shape shape)
@@ -52,7 +51,7 @@ public partial class Tensor
         get
         {
             if (_storage.Generation != _generation)
-                ThrowDead();
+                ThrowDead("use of a tensor");
             return _storage;
         }
     }
@@ -74,7 +73,7 @@ public partial class Tensor
     }
 
     /// <summary>The same values without history; shares memory.</summary>
-    public Tensor Detach() => new(Storage, Shape);
+    public Tensor Detach() => new(AliveFor("detach").Storage, Shape);
 
     /// <summary>Computes the gradients of this scalar for every leaf it depends on and adds them to <see cref="Grad"/>.</summary>
     /// <param name="gradient">The gradient of this tensor; may be left out for a scalar, then 1.</param>
@@ -92,25 +91,35 @@ public partial class Tensor
         RequiresGrad = true;
     }
 
-    /// <summary>Adds to <see cref="Grad"/>, which lives outside any scope; a recorded gradient (createGraph) stays in the graph.</summary>
+    /// <summary>
+    /// Says that the values have been changed in place: a backward pass over an operation that read the old ones is refused.
+    /// Whoever writes to a parameter's storage must call it.
+    /// </summary>
+    internal void MarkChanged() => Storage.Version++;
+
+    /// <summary>
+    /// Adds to <see cref="Grad"/>, which lives as long as this leaf. A gradient recorded by createGraph lives as long as its graph.
+    /// </summary>
     internal void AccumulateGrad(Tensor gradient)
     {
-        if (gradient.RequiresGrad)
+        if (GradMode.IsEnabled && gradient.RequiresGrad)
         {
-            MemoryScope.Current?.Keep(gradient);
             _grad = _grad is null ? gradient : _grad + gradient;
             return;
         }
-        _gradientBuffer ??= MemoryScope.AllocatePersistent(Device, Device.FloatType, Count);
+        _gradientBuffer ??= new Tensor(MemoryScope.AllocateBeside(Storage, Count), Shape);
         if (_grad is null)
         {
-            Device.Copy(gradient.Storage, _gradientBuffer);
-            _grad = new Tensor(_gradientBuffer, Shape);
+            Device.Copy(gradient.Storage, _gradientBuffer.Storage);
         }
         else
         {
-            Device.Accumulate(gradient.Storage, _grad.Storage);
+            if (_grad != _gradientBuffer)
+                Device.Copy(_grad.Storage, _gradientBuffer.Storage);
+            Device.Accumulate(gradient.Storage, _gradientBuffer.Storage);
         }
+        _gradientBuffer.MarkChanged();
+        _grad = _gradientBuffer;
     }
 
     /// <summary>Moves the values (and future gradients) of a parameter into slices of flat arenas.</summary>
@@ -119,14 +128,23 @@ public partial class Tensor
         Device.Copy(Storage, values);
         _storage = values;
         _generation = values.Generation;
-        _gradientBuffer = gradients;
+        _gradientBuffer = new Tensor(gradients, Shape);
         _grad = null;
     }
 
-    private void ThrowDead([CallerMemberName] string member = "") =>
+    /// <summary>This tensor.</summary>
+    /// <exception cref="ObjectDisposedException">Its scope has ended; the message names <paramref name="operation"/>.</exception>
+    internal Tensor AliveFor(string operation)
+    {
+        if (!IsAlive)
+            ThrowDead(operation);
+        return this;
+    }
+
+    private void ThrowDead(string operation) =>
         throw new ObjectDisposedException(
             nameof(Tensor),
-            $"{Function.CurrentName ?? member}: a tensor of shape {Shape} is used after its MemoryScope has ended. Keep it with MemoryScope.Keep, or read it inside the scope.");
+            $"{Function.CurrentName ?? operation}: a tensor of shape {Shape} is used after its MemoryScope has ended. Keep it with MemoryScope.Keep, or read it inside the scope.");
 
     public override string ToString() => $"Tensor {DType} {Shape} on {Device.Name}";
 }
@@ -134,7 +152,11 @@ public partial class Tensor
 /// <summary>A tensor that a module owns and an optimizer changes. Modules find their parameters by this type.</summary>
 public sealed class Parameter : Tensor
 {
-    /// <summary>Takes over the memory of <paramref name="values"/>, which must be a leaf made outside any <see cref="MemoryScope"/>.</summary>
+    /// <summary>Takes over the memory of <paramref name="values"/>, out of any <see cref="MemoryScope"/>.</summary>
     public Parameter(Tensor values)
-        : base(values.Storage, values.Shape) => RequireGrad();
+        : base(values.AliveFor("parameter").Storage, values.Shape)
+    {
+        MemoryScope.KeepForever(Storage);
+        RequireGrad();
+    }
 }

@@ -1,9 +1,18 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Backends;
+
 namespace RawDiffusion;
 
 /// <summary>
 /// Walks the tape from outputs to inputs. Nodes are visited in falling order of <see cref="Function.Sequence"/>, which is a
 /// topological order because a function is made after its inputs.
 /// </summary>
+/// <remarks>
+/// Memory: a gradient that a node's backward pass made is <see cref="Storage.IsTransient"/> and goes back to the pool as soon as
+/// the last one who holds it (a pending gradient, a gradient asked for) lets go. What was not made during the pass (the seed,
+/// inputs, saved outputs) is never transient, so it can be passed on freely. With createGraph nothing is transient: the recorded
+/// graph may refer to all of it.
+/// </remarks>
 internal static class Engine
 {
     [ThreadStatic]
@@ -11,16 +20,18 @@ internal static class Engine
 
     private static int s_visit;
 
-    internal static void Backward(Tensor output, Tensor? gradient, bool retainGraph, bool createGraph)
-    {
-        Run(output, SeedGradient(output, gradient), inputs: [], gradients: [], retainGraph, createGraph);
-    }
+    internal static void Backward(Tensor output, Tensor? gradient, bool retainGraph, bool createGraph) =>
+        Run(output, gradient, inputs: [], gradients: [], retainGraph, createGraph);
 
     /// <summary>Gradients of one output with respect to <paramref name="inputs"/>; leaves' Grad fields are left alone.</summary>
     internal static Tensor?[] Gradients(Tensor output, ReadOnlySpan<Tensor> inputs, Tensor? gradient, bool retainGraph, bool createGraph)
     {
+        if (inputs.Length == 0)
+            return [];
         var gradients = new Tensor?[inputs.Length];
-        Run(output, SeedGradient(output, gradient), inputs, gradients, retainGraph, createGraph);
+        Run(output, gradient, inputs, gradients, retainGraph, createGraph);
+        for (int i = 0; i < inputs.Length; i++)
+            gradients[i] = gradients[IndexOf(inputs, inputs[i])];
         return gradients;
     }
 
@@ -36,68 +47,89 @@ internal static class Engine
         }
         if (gradient.Shape != output.Shape)
             throw new ArgumentException($"Backward: the gradient has shape {gradient.Shape}, the tensor {output.Shape}.");
+        Tensor.ExpectSameDevice("Backward", output, gradient.ExpectFloat("Backward"));
         return gradient;
     }
 
     private static void Run(
-        Tensor output, Tensor seed, ReadOnlySpan<Tensor> inputs, Span<Tensor?> gradients, bool retainGraph, bool createGraph)
+        Tensor output, Tensor? gradient, ReadOnlySpan<Tensor> inputs, Span<Tensor?> gradients, bool retainGraph, bool createGraph)
     {
-        bool mode = GradMode.Set(createGraph);
+        var seed = SeedGradient(output, gradient);
+        int visit = Interlocked.Increment(ref s_visit);
         var nodes = s_spareNodes ?? [];
         s_spareNodes = null;
+        bool mode = GradMode.Set(createGraph);
+        bool done = false;
         try
         {
-            int visit = Interlocked.Increment(ref s_visit);
-            Collect(output.Producer, nodes, visit);
+            bool cut = Collect(output, nodes, visit, inputs);
             nodes.Sort(static (a, b) => a.Sequence.CompareTo(b.Sequence));
             MarkNeeded(nodes, inputs, visit);
-            // One hold of our own: the seed belongs to the caller and is never released here.
-            seed.Storage.Holds++;
             Deliver(output, seed, visit, inputs, gradients);
             for (int i = nodes.Count - 1; i >= 0; i--)
             {
+                if (nodes[i].Visit != visit)
+                    continue;
                 if (nodes[i].Pending is not null)
                     Step(nodes[i], visit, inputs, gradients, createGraph);
                 if (!retainGraph && !createGraph)
                     nodes[i].Consume();
             }
-            seed.Storage.Holds--;
-            foreach (var gradient in gradients)
-            {
-                if (gradient is not null)
-                    gradient.Storage.Holds--;
-            }
+            if (cut && gradients.Contains(null))
+                throw new InvalidOperationException(
+                    "Grad: the tape below one of the inputs has been freed by an earlier backward pass. Ask that pass for retainGraph: true.");
+            done = true;
         }
         finally
         {
             foreach (var node in nodes)
+            {
+                if (node.Pending is { } pending)
+                    Drop(pending);
                 node.Pending = null;
+            }
             nodes.Clear();
             s_spareNodes = nodes;
+            for (int i = 0; i < gradients.Length; i++)
+            {
+                if (gradients[i] is not { } found || IndexOf(inputs, inputs[i]) != i)
+                    continue;
+                // From here on it is the caller's.
+                if (done)
+                    found.Storage.IsTransient = false;
+                Drop(found);
+            }
             GradMode.Set(mode);
         }
     }
 
-    /// <summary>Every node below <paramref name="root"/>, in any order.</summary>
-    private static void Collect(Function? root, List<Function> nodes, int visit)
+    /// <summary>Every node below <paramref name="output"/>, in any order.</summary>
+    /// <returns>Whether the walk stopped at a named input whose own tape has been freed.</returns>
+    private static bool Collect(Tensor output, List<Function> nodes, int visit, ReadOnlySpan<Tensor> inputs)
     {
-        if (root is null)
-            return;
-        root.Visit = visit;
-        nodes.Add(root);
+        bool cut = Visit(output, nodes, visit, inputs);
         for (int i = 0; i < nodes.Count; i++)
         {
-            if (nodes[i].IsConsumed)
-                throw new InvalidOperationException(
-                    $"Backward: the tape of {nodes[i].Name} has been freed by an earlier backward pass. Ask that pass for retainGraph: true.");
             foreach (var input in nodes[i].Inputs)
-            {
-                if (input.Producer is not { } producer || producer.Visit == visit)
-                    continue;
-                producer.Visit = visit;
-                nodes.Add(producer);
-            }
+                cut |= Visit(input, nodes, visit, inputs);
         }
+        return cut;
+    }
+
+    private static bool Visit(Tensor tensor, List<Function> nodes, int visit, ReadOnlySpan<Tensor> inputs)
+    {
+        if (tensor.Producer is not { } producer || producer.Visit == visit)
+            return false;
+        if (producer.IsConsumed)
+        {
+            if (IndexOf(inputs, tensor) >= 0)
+                return true;
+            throw new InvalidOperationException(
+                $"Backward: the tape of {producer.Name} has been freed by an earlier backward pass. Ask that pass for retainGraph: true.");
+        }
+        producer.Visit = visit;
+        nodes.Add(producer);
+        return false;
     }
 
     /// <summary>
@@ -108,18 +140,21 @@ internal static class Engine
     {
         foreach (var node in nodes)
         {
+            bool any = false;
             ulong needed = 0;
-            for (int i = 0; i < Math.Min(node.Inputs.Length, 64); i++)
+            for (int i = 0; i < node.Inputs.Length; i++)
             {
                 var input = node.Inputs[i];
-                bool wanted = input.RequiresGrad
-                    && (inputs.Length == 0 || IndexOf(inputs, input) >= 0 || input.Producer is { } producer && producer.Visit == visit);
-                if (wanted)
+                if (!input.RequiresGrad
+                    || inputs.Length > 0 && IndexOf(inputs, input) < 0 && input.Producer?.Visit != visit)
+                    continue;
+                any = true;
+                if (i < 64)
                     needed |= 1ul << i;
             }
             node.SetNeeded(needed);
-            if (needed == 0 && node.Inputs.Length <= 64)
-                node.Visit = -visit;
+            if (!any)
+                node.Visit = 0;
         }
     }
 
@@ -129,49 +164,64 @@ internal static class Engine
             throw new InvalidOperationException(
                 $"{node.Name} has no second derivative: its backward pass is one fused kernel. Compose it from plain operations where createGraph is needed.");
         var gradOutput = node.Pending!;
-        node.Pending = null;
         var inline = new GradientSlots();
         Span<Tensor?> slots = node.Inputs.Length <= GradientSlots.Length ? inline[..node.Inputs.Length] : new Tensor?[node.Inputs.Length];
         if (createGraph)
-        {
             node.RunBackward(gradOutput, slots);
-            Route(node, slots, visit, inputs, gradients);
-            gradOutput.Storage.Holds--;
-            return;
+        else
+            RunInScope(node, gradOutput, slots);
+        // All are held before the first is passed on: one tensor may be the gradient of several inputs.
+        foreach (var gradient in slots)
+        {
+            if (gradient is not null)
+                gradient.Storage.Holds++;
         }
-        // What a backward pass computes on the way dies with this scope; the gradients go on to the scope around it.
-        using (var scope = new MemoryScope())
+        try
+        {
+            Route(node, slots, visit, inputs, gradients);
+        }
+        finally
+        {
+            foreach (var gradient in slots)
+            {
+                if (gradient is not null)
+                    Drop(gradient);
+            }
+        }
+        node.Pending = null;
+        Drop(gradOutput);
+    }
+
+    /// <summary>What a backward pass computes on the way dies with this scope; the gradients pass to the scope around it.</summary>
+    private static void RunInScope(Function node, Tensor gradOutput, Span<Tensor?> slots)
+    {
+        var scope = MemoryScope.Enter();
+        try
         {
             node.RunBackward(gradOutput, slots);
             foreach (var gradient in slots)
             {
-                if (gradient is not null)
-                    scope.Keep(gradient);
+                if (gradient is not null && scope.Keep(gradient.Storage))
+                    gradient.Storage.IsTransient = true;
             }
         }
-        Route(node, slots, visit, inputs, gradients);
-        // A gradient that was only added to a leaf's has done its work. Function passes the ownership of what it returns to
-        // the engine, except gradOutput itself and views of inputs.
-        foreach (var gradient in slots)
+        finally
         {
-            if (gradient is { IsAlive: true } && gradient.Storage.Holds == 0
-                && !ReferenceEquals(gradient.Storage, gradOutput.Storage) && !IsStorageOfInput(node, gradient))
-                MemoryScope.ReleaseEarly(gradient.Storage);
+            scope.Leave();
         }
-        if (--gradOutput.Storage.Holds == 0)
-            MemoryScope.ReleaseEarly(gradOutput.Storage);
     }
 
     private static void Route(Function node, Span<Tensor?> slots, int visit, ReadOnlySpan<Tensor> inputs, Span<Tensor?> gradients)
     {
         for (int i = 0; i < slots.Length; i++)
         {
-            if (slots[i] is not { } gradient || !node.Inputs[i].RequiresGrad)
+            var input = node.Inputs[i];
+            if (slots[i] is not { } gradient || !input.RequiresGrad)
                 continue;
-            if (gradient.Shape != node.Inputs[i].Shape)
+            if (gradient.Shape != input.Shape)
                 throw new InvalidOperationException(
-                    $"{node.Name} backward returned a gradient of shape {gradient.Shape} for input {i} of shape {node.Inputs[i].Shape}.");
-            Deliver(node.Inputs[i], gradient, visit, inputs, gradients);
+                    $"{node.Name} backward returned a gradient of shape {gradient.Shape} for input {i} of shape {input.Shape}.");
+            Deliver(input, gradient, visit, inputs, gradients);
         }
     }
 
@@ -192,6 +242,7 @@ internal static class Engine
         }
     }
 
+    /// <summary>sum + gradient, held once in place of sum. In place where nobody else can see it.</summary>
     private static Tensor Sum(Tensor? sum, Tensor gradient)
     {
         if (sum is null)
@@ -199,11 +250,26 @@ internal static class Engine
             gradient.Storage.Holds++;
             return gradient;
         }
+        if (sum.Storage is { IsTransient: true, Holds: 1 })
+        {
+            sum.Device.Accumulate(gradient.Storage, sum.Storage);
+            return sum;
+        }
         var total = sum + gradient;
         total.Storage.Holds++;
-        if (--sum.Storage.Holds == 0 && !total.RequiresGrad)
-            MemoryScope.ReleaseEarly(sum.Storage);
+        total.Storage.IsTransient = !GradMode.IsEnabled;
+        Drop(sum);
         return total;
+    }
+
+    /// <summary>Lets go of a gradient; the last one to do so hands its memory back if the pass made it.</summary>
+    private static void Drop(Tensor gradient)
+    {
+        if (!gradient.IsAlive)
+            return;
+        var storage = gradient.Storage;
+        if (--storage.Holds == 0 && storage.IsTransient)
+            MemoryScope.ReleaseEarly(storage);
     }
 
     private static int IndexOf(ReadOnlySpan<Tensor> tensors, Tensor tensor)
@@ -216,17 +282,7 @@ internal static class Engine
         return -1;
     }
 
-    private static bool IsStorageOfInput(Function node, Tensor gradient)
-    {
-        foreach (var input in node.Inputs)
-        {
-            if (ReferenceEquals(input.Storage, gradient.Storage))
-                return true;
-        }
-        return false;
-    }
-
-    [System.Runtime.CompilerServices.InlineArray(Length)]
+    [InlineArray(Length)]
     private struct GradientSlots
     {
         public const int Length = 8;

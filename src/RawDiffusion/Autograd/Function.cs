@@ -20,7 +20,7 @@ public abstract class Function
     private static long s_sequence;
 
     private Tensor[] _inputs = [];
-    private int[] _versions = [];
+    private int _versions;
     private ulong _needed;
 
     /// <summary>The operation's name in messages.</summary>
@@ -62,8 +62,11 @@ public abstract class Function
     protected internal abstract void Backward(Tensor gradOutput, Span<Tensor?> gradInputs);
 
     /// <summary>Runs the operation and, if gradients are wanted, records it.</summary>
+    /// <exception cref="InvalidOperationException">This instance has been used before.</exception>
     public Tensor Apply(params ReadOnlySpan<Tensor> inputs)
     {
+        if (_inputs.Length > 0 || IsConsumed)
+            throw new InvalidOperationException($"{Name}: an instance is one use of the operation. Make a new one for every Apply.");
         bool record = false;
         if (GradMode.IsEnabled)
         {
@@ -74,16 +77,22 @@ public abstract class Function
         {
             _inputs = inputs.ToArray();
             Sequence = Interlocked.Increment(ref s_sequence);
-            RememberVersions();
         }
         bool mode = GradMode.Set(false);
         string? outer = s_currentName;
         s_currentName = Name;
         try
         {
-            var output = Forward(inputs);
+            // Before Forward, whose inputs may be dead: then the message names this operation.
             if (record)
-                output.SetProducer(this);
+                _versions = InputVersions();
+            var output = Forward(inputs);
+            if (!record || output.DType == DType.Int32)
+                return output;
+            // A result that is an input, or has a history of its own, gets another tensor on the same memory.
+            if (output.RequiresGrad || Contains(inputs, output))
+                output = output.Detach();
+            output.SetProducer(this);
             return output;
         }
         finally
@@ -100,11 +109,13 @@ public abstract class Function
 
     internal void RunBackward(Tensor gradOutput, Span<Tensor?> gradInputs)
     {
-        CheckVersions();
         string? outer = s_currentName;
-        s_currentName = Name + " backward";
+        s_currentName = Name;
         try
         {
+            if (InputVersions() != _versions)
+                throw new InvalidOperationException(
+                    $"{Name} backward: one of its inputs, of shapes {string.Join(" and ", _inputs.Select(x => x.Shape))}, was changed in place after the forward pass. Run the forward pass again.");
             Backward(gradOutput, gradInputs);
         }
         finally
@@ -120,30 +131,26 @@ public abstract class Function
         _inputs = [];
     }
 
-    private void RememberVersions()
+    /// <summary>In-place writes so far to the inputs that Backward reads. Versions only rise, so any write changes the sum.</summary>
+    private int InputVersions()
     {
-        // Only leaves are ever changed in place, so an operation on computed values has nothing to remember.
+        ulong reads = ReadsInputs;
+        int sum = 0;
         for (int i = 0; i < _inputs.Length; i++)
         {
-            int version = _inputs[i].Producer is null ? _inputs[i].Storage.Version : 0;
-            if (version == 0)
-                continue;
-            if (_versions.Length == 0)
-                _versions = new int[_inputs.Length];
-            _versions[i] = version;
+            if (i >= 64 || (reads >> i & 1) != 0)
+                sum += _inputs[i].Storage.Version;
         }
+        return sum;
     }
 
-    private void CheckVersions()
+    private static bool Contains(ReadOnlySpan<Tensor> tensors, Tensor tensor)
     {
-        for (int i = 0; i < _inputs.Length; i++)
+        foreach (var candidate in tensors)
         {
-            if (_inputs[i].Producer is not null || i < 64 && (ReadsInputs >> i & 1) == 0)
-                continue;
-            int remembered = _versions.Length == 0 ? 0 : _versions[i];
-            if (_inputs[i].Storage.Version != remembered)
-                throw new InvalidOperationException(
-                    $"{Name} backward: input {i} of shape {_inputs[i].Shape} was changed in place after the forward pass. Run the forward pass again.");
+            if (ReferenceEquals(candidate, tensor))
+                return true;
         }
+        return false;
     }
 }

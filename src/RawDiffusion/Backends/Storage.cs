@@ -22,8 +22,11 @@ public abstract class Storage(Backend backend)
     /// <summary>The scope that will hand this storage back, or null if it lives until it is garbage.</summary>
     internal MemoryScope? Owner { get; set; }
 
-    /// <summary>Number of pending gradients of a running backward pass that use this storage.</summary>
+    /// <summary>Number of gradients of running backward passes that use this storage.</summary>
     internal int Holds { get; set; }
+
+    /// <summary>Whether a running backward pass made this storage for itself, to hand it back once nothing holds it.</summary>
+    internal bool IsTransient { get; set; }
 
     /// <summary>A window on the same memory; the window keeps the memory alive. Used for the flat parameter arenas.</summary>
     public abstract Storage Slice(int offset, int length);

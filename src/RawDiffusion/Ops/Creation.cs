@@ -110,10 +110,10 @@ public partial class Tensor
     }
 
     internal Tensor ExpectFloat(string operation) =>
-        DType != DType.Int32 ? this : throw new ArgumentException($"{operation}: expected a floating tensor, got Int32 {Shape}.");
+        DType != DType.Int32 ? AliveFor(operation) : throw new ArgumentException($"{operation}: expected a floating tensor, got Int32 {Shape}.");
 
     internal Tensor ExpectInt32(string operation) =>
-        DType == DType.Int32 ? this : throw new ArgumentException($"{operation}: expected an Int32 tensor, got {DType} {Shape}.");
+        DType == DType.Int32 ? AliveFor(operation) : throw new ArgumentException($"{operation}: expected an Int32 tensor, got {DType} {Shape}.");
 
     internal static void ExpectSameDevice(string operation, Tensor x, Tensor y)
     {
