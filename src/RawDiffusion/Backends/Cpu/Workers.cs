@@ -101,7 +101,7 @@ public static unsafe class Workers
     {
         if (count <= 0)
             return;
-        For((count + grain - 1) / grain, new RangeBody<TBody>(count, grain, body));
+        For((int)(((long)count + grain - 1) / grain), new RangeBody<TBody>(count, grain, body));
     }
 
     private static void Share(delegate*<void*, int, int, void> run, void* body, int items)
@@ -224,6 +224,6 @@ public static unsafe class Workers
 
     private readonly struct RangeBody<TBody>(int count, int grain, TBody body) : IParallelBody where TBody : struct, IRangeBody
     {
-        public void Run(int index, int worker) => body.Run(index * grain, Math.Min(count, (index + 1) * grain), worker);
+        public void Run(int index, int worker) => body.Run(index * grain, count - index * grain <= grain ? count : (index + 1) * grain, worker);
     }
 }
