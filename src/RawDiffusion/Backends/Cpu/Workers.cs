@@ -27,6 +27,9 @@ public interface IRangeBody
 /// </summary>
 public static unsafe class Workers
 {
+    /// <summary>The largest number of threads that can be asked for.</summary>
+    public const int MaxCount = 1024;
+
     /// <summary>How long an idle worker spins before it sleeps: longer than the managed code between two kernels of a step.</summary>
     private static readonly long s_spinTicks = Stopwatch.Frequency / 10_000;
 
@@ -61,6 +64,7 @@ public static unsafe class Workers
     public static void SetCount(int count)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxCount);
         lock (s_caller)
             Count = count;
     }
@@ -217,9 +221,9 @@ public static unsafe class Workers
         string? asked = Environment.GetEnvironmentVariable("RAWDIFFUSION_THREADS");
         if (string.IsNullOrEmpty(asked))
             return Environment.ProcessorCount;
-        return int.TryParse(asked, out int count) && count is >= 1 and <= 1024
+        return int.TryParse(asked, out int count) && count is >= 1 and <= MaxCount
             ? count
-            : throw new ArgumentException($"RAWDIFFUSION_THREADS is '{asked}'; it must be a whole number from 1 to 1024.");
+            : throw new ArgumentException($"RAWDIFFUSION_THREADS is '{asked}'; it must be a whole number from 1 to {MaxCount}.");
     }
 
     private readonly struct RangeBody<TBody>(int count, int grain, TBody body) : IParallelBody where TBody : struct, IRangeBody

@@ -1,0 +1,174 @@
+namespace RawDiffusion.Backends.Cpu;
+
+/// <summary>How the tiles of one product, or of a batch of small ones, are shared out.</summary>
+internal static unsafe partial class Gemm
+{
+    /// <summary>Floats that one item of packing moves: a few microseconds.</summary>
+    private const int PackGrain = 16 * 1024;
+
+    private static void Parallel<TKernel>(CpuBackend backend, in Product p) where TKernel : struct, IGemmKernel
+    {
+        bool packA = PaysToPackA(p);
+        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Columns), RoundUp(OuterBlock, TKernel.Columns));
+        int rowBlock = packA ? Math.Min(RoundUp(p.M, TKernel.Rows), RoundUp(OuterBlock, TKernel.Rows)) : RoundUp(p.M, TKernel.Rows);
+        int depth = Math.Min(p.K, DepthBlock);
+        var bufferB = backend.Allocate(DType.Float32, columnBlock * depth);
+        var bufferA = packA ? backend.Allocate(DType.Float32, rowBlock * depth) : null;
+        var block = new Block
+        {
+            P = p,
+            PackedA = packA ? ((CpuStorage)bufferA!).Floats : null,
+            PackedB = ((CpuStorage)bufferB).Floats,
+        };
+        for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
+        {
+            block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
+            for (int d = 0; d < p.DepthBlocks; d++)
+            {
+                block.DepthBegin = p.DepthStart(d);
+                block.DepthEnd = p.DepthStart(d + 1);
+                for (block.RowBegin = 0; block.RowBegin < p.M; block.RowBegin = block.RowEnd)
+                {
+                    block.RowEnd = (int)Math.Min(p.M, (long)block.RowBegin + rowBlock);
+                    int panelsB = block.RowBegin == 0 ? Panels(block.ColumnEnd - block.ColumnBegin, TKernel.Columns) : 0;
+                    int panelsA = packA ? Panels(block.RowEnd - block.RowBegin, TKernel.Rows) : 0;
+                    var pack = new PackBody<TKernel>(block, panelsB, panelsA, out int items);
+                    Workers.For(items, pack);
+                    var tiles = new TilesBody<TKernel>(block, out items);
+                    Workers.For(items, tiles);
+                }
+            }
+        }
+        backend.Release(bufferB);
+        if (bufferA is not null)
+            backend.Release(bufferA);
+    }
+
+    private static int Panels(int extent, int width) => (extent + width - 1) / width;
+
+    /// <summary>A whole product on one worker, with the worker's own buffers.</summary>
+    private static void Serial<TKernel>(in Product p, int worker) where TKernel : struct, IGemmKernel
+    {
+        bool packA = PaysToPackA(p);
+        int depth = Math.Min(p.K, DepthBlock), rows = RoundUp(p.M, TKernel.Rows);
+        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Columns), RoundUp(1024, TKernel.Columns));
+        float* panels = s_panels.Get<float>(worker, (nint)depth * (columnBlock + (packA ? rows : 0)));
+        float** pointers = (float**)s_pointers.Get<nint>(worker, rows);
+        var block = new Block { P = p, RowEnd = p.M, PackedB = panels, PackedA = packA ? panels + (nint)depth * columnBlock : null };
+        for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
+        {
+            block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
+            for (int d = 0; d < p.DepthBlocks; d++)
+            {
+                block.DepthBegin = p.DepthStart(d);
+                block.DepthEnd = p.DepthStart(d + 1);
+                for (int i = 0; i < Panels(block.ColumnEnd - block.ColumnBegin, TKernel.Columns); i++)
+                    PackB<TKernel>(block, i);
+                for (int i = 0; packA && i < Panels(p.M, TKernel.Rows); i++)
+                    PackA<TKernel>(block, i);
+                Tiles<TKernel>(block, 0, p.M, block.ColumnBegin, block.ColumnEnd, pointers);
+            }
+        }
+    }
+
+    /// <summary>Packs panels of B, then of A; several to an item.</summary>
+    private readonly struct PackBody<TKernel> : IParallelBody where TKernel : struct, IGemmKernel
+    {
+        private readonly Block _block;
+        private readonly int _panelsB, _panelsA, _perItemB, _perItemA, _itemsB;
+
+        public PackBody(in Block block, int panelsB, int panelsA, out int items)
+        {
+            _block = block;
+            _panelsB = panelsB;
+            _panelsA = panelsA;
+            _perItemB = Math.Max(1, PackGrain / (TKernel.Columns * Math.Max(1, block.Depth)));
+            _perItemA = Math.Max(1, PackGrain / (TKernel.Rows * Math.Max(1, block.Depth)));
+            _itemsB = Panels(panelsB, _perItemB);
+            items = _itemsB + Panels(panelsA, _perItemA);
+        }
+
+        public void Run(int index, int worker)
+        {
+            if (index < _itemsB)
+            {
+                int end = Math.Min(_panelsB, (index + 1) * _perItemB);
+                for (int i = index * _perItemB; i < end; i++)
+                    PackB<TKernel>(_block, i);
+            }
+            else
+            {
+                index -= _itemsB;
+                int end = Math.Min(_panelsA, (index + 1) * _perItemA);
+                for (int i = index * _perItemA; i < end; i++)
+                    PackA<TKernel>(_block, i);
+            }
+        }
+    }
+
+    /// <summary>Computes rectangles of C, small enough that the last ones to finish do not keep the other workers waiting long.</summary>
+    private readonly struct TilesBody<TKernel> : IParallelBody where TKernel : struct, IGemmKernel
+    {
+        private readonly Block _block;
+        private readonly int _rows, _columns, _across;
+
+        public TilesBody(in Block block, out int items)
+        {
+            _block = block;
+            int m = block.RowEnd - block.RowBegin, n = block.ColumnEnd - block.ColumnBegin;
+            int rowTiles = 16, columnTiles = 16;
+            while (true)
+            {
+                _rows = rowTiles * TKernel.Rows;
+                _columns = columnTiles * TKernel.Columns;
+                _across = Panels(n, _columns);
+                items = Panels(m, _rows) * _across;
+                long flops = 2L * Math.Min(m, _rows) * Math.Min(n, _columns) * block.Depth;
+                if (items >= 16 || flops < 2 * SmallItemFlops)
+                    break;
+                // Rather fewer rows: a narrow item would read A again for every few panels of B.
+                if (rowTiles > 4 || columnTiles == 1)
+                    rowTiles /= 2;
+                else
+                    columnTiles /= 2;
+                if (rowTiles == 0)
+                {
+                    rowTiles = 1;
+                    _rows = TKernel.Rows;
+                    break;
+                }
+            }
+        }
+
+        public void Run(int index, int worker)
+        {
+            int row = _block.RowBegin + index / _across * _rows, column = _block.ColumnBegin + index % _across * _columns;
+            float** pointers = (float**)s_pointers.Get<nint>(worker, _rows);
+            Tiles<TKernel>(
+                _block, row, Math.Min(_block.RowEnd, row + _rows), column, Math.Min(_block.ColumnEnd, column + _columns), pointers);
+        }
+    }
+
+    /// <summary>A few whole products of a batch.</summary>
+    private readonly struct BatchBody<TKernel>(MatMulGeometry g, int perItem, float* a, float* b, float* bias, float* c) : IParallelBody
+        where TKernel : struct, IGemmKernel
+    {
+        public void Run(int index, int worker)
+        {
+            int end = Math.Min(g.Batch, (index + 1) * perItem);
+            for (int i = index * perItem; i < end; i++)
+            {
+                Serial<TKernel>(
+                    new Product(g, a + (long)i * g.BatchStrideA, b + (long)i * g.BatchStrideB, bias, c + (long)i * g.M * g.N), worker);
+            }
+        }
+    }
+
+    /// <summary>One small product, through <see cref="Workers"/> so that it has a worker's buffers for itself.</summary>
+    private readonly struct SerialBody<TKernel>(in Product p) : IParallelBody where TKernel : struct, IGemmKernel
+    {
+        private readonly Product _p = p;
+
+        public void Run(int index, int worker) => Serial<TKernel>(_p, worker);
+    }
+}

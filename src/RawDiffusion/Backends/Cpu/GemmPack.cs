@@ -1,0 +1,126 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace RawDiffusion.Backends.Cpu;
+
+/// <summary>
+/// Copies parts of a matrix into panels that a <see cref="IGemmKernel"/> reads in order. A panel holds <c>width</c> lanes (columns
+/// of B, rows of A) for every k: element (k, lane) is at <c>k * width + lane</c>. Lanes beyond the matrix are zero.
+/// </summary>
+internal static unsafe class GemmPack
+{
+    /// <summary>
+    /// One panel. Element (k, lane) of the source is at <c>source[k * kStep + lane * laneStep]</c>, and one of the steps is 1.
+    /// </summary>
+    /// <param name="lanes">Lanes that exist, 1 to <paramref name="width"/>.</param>
+    public static void Panel(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
+    {
+        if (lanes < width)
+            PartialPanel(source, kStep, laneStep, depth, lanes, width, panel);
+        else if (laneStep == 1)
+            CopyRows(source, kStep, depth, width, panel);
+        else if (Avx.IsSupported && width >= 6)
+            Transpose(source, laneStep, depth, width, panel);
+        else
+            PartialPanel(source, kStep, laneStep, depth, lanes, width, panel);
+    }
+
+    private static void CopyRows(float* source, nint kStep, int depth, int width, float* panel)
+    {
+        if (width % 8 == 0)
+        {
+            for (int k = 0; k < depth; k++, source += kStep, panel += width)
+            {
+                for (int j = 0; j < width; j += 8)
+                    Vector256.Store(Vector256.Load(source + j), panel + j);
+            }
+        }
+        else if (width == 6)
+        {
+            for (int k = 0; k < depth; k++, source += kStep, panel += 6)
+            {
+                Vector128.Store(Vector128.Load(source), panel);
+                *(double*)(panel + 4) = *(double*)(source + 4);
+            }
+        }
+        else
+        {
+            for (int k = 0; k < depth; k++, source += kStep, panel += width)
+            {
+                for (int j = 0; j < width; j++)
+                    panel[j] = source[j];
+            }
+        }
+    }
+
+    private static void PartialPanel(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
+    {
+        for (int k = 0; k < depth; k++, source += kStep, panel += width)
+        {
+            for (int j = 0; j < lanes; j++)
+                panel[j] = source[j * laneStep];
+            for (int j = lanes; j < width; j++)
+                panel[j] = 0;
+        }
+    }
+
+    /// <summary>Lanes are rows of the source: blocks of 8 x 8 are turned in registers.</summary>
+    private static void Transpose(float* source, nint laneStep, int depth, int width, float* panel)
+    {
+        int k = 0;
+        // Stores of a panel of 6 write 8 lanes, the next row then overwrites the 2 too many: the last rows are left to the scalar loop.
+        for (; k + 8 <= (width % 8 == 0 ? depth : depth - 1); k += 8)
+        {
+            float* to = panel + (nint)k * width;
+            int lane = 0;
+            for (; lane + 8 <= width; lane += 8)
+                Turn8(source + lane * laneStep + k, laneStep, 8, to + lane, width);
+            if (lane < width)
+                Turn8(source + lane * laneStep + k, laneStep, width - lane, to + lane, width);
+        }
+        for (; k < depth; k++)
+        {
+            for (int lane = 0; lane < width; lane++)
+                panel[(nint)k * width + lane] = source[lane * laneStep + k];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn8(float* source, nint step, int lanes, float* to, int toStep)
+    {
+        var r0 = Vector256.Load(source);
+        var r1 = Vector256.Load(source + step);
+        var r2 = Vector256.Load(source + 2 * step);
+        var r3 = Vector256.Load(source + 3 * step);
+        var r4 = Vector256.Load(source + 4 * step);
+        var r5 = Vector256.Load(source + 5 * step);
+        var r6 = lanes > 6 ? Vector256.Load(source + 6 * step) : default;
+        var r7 = lanes > 7 ? Vector256.Load(source + 7 * step) : default;
+        // Pairs of lanes, then quadruples, then the halves.
+        var t0 = Avx.UnpackLow(r0, r1);
+        var t1 = Avx.UnpackHigh(r0, r1);
+        var t2 = Avx.UnpackLow(r2, r3);
+        var t3 = Avx.UnpackHigh(r2, r3);
+        var t4 = Avx.UnpackLow(r4, r5);
+        var t5 = Avx.UnpackHigh(r4, r5);
+        var t6 = Avx.UnpackLow(r6, r7);
+        var t7 = Avx.UnpackHigh(r6, r7);
+        r0 = Avx.Shuffle(t0, t2, 0x44);
+        r1 = Avx.Shuffle(t0, t2, 0xEE);
+        r2 = Avx.Shuffle(t1, t3, 0x44);
+        r3 = Avx.Shuffle(t1, t3, 0xEE);
+        r4 = Avx.Shuffle(t4, t6, 0x44);
+        r5 = Avx.Shuffle(t4, t6, 0xEE);
+        r6 = Avx.Shuffle(t5, t7, 0x44);
+        r7 = Avx.Shuffle(t5, t7, 0xEE);
+        Vector256.Store(Avx.Permute2x128(r0, r4, 0x20), to);
+        Vector256.Store(Avx.Permute2x128(r1, r5, 0x20), to + toStep);
+        Vector256.Store(Avx.Permute2x128(r2, r6, 0x20), to + 2 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r3, r7, 0x20), to + 3 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r0, r4, 0x31), to + 4 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r1, r5, 0x31), to + 5 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r2, r6, 0x31), to + 6 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r3, r7, 0x31), to + 7 * (nint)toStep);
+    }
+}
