@@ -5,7 +5,7 @@ namespace RawDiffusion.Nn;
 
 /// <summary>
 /// Initial values for parameters. All are made outside any <see cref="MemoryScope"/>, and the same generator gives the same
-/// values on every device (rounded to its floating type).
+/// values on every device but for rounding.
 /// </summary>
 public static class Init
 {

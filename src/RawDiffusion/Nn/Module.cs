@@ -43,7 +43,7 @@ public abstract class Module
             {
                 if (value is not Parameter parameter)
                     continue;
-                string path = Join(held.Path, name);
+                string path = ModuleFields.Join(held.Path, name);
                 if (!names.Add(path))
                     throw new InvalidOperationException($"{GetType().Name}: two parameters are both named '{path}'. Give one of them a [Name].");
                 parameters.Add(new NamedParameter(path, parameter));
@@ -72,12 +72,15 @@ public abstract class Module
     }
 
     /// <summary>Number of trained values.</summary>
-    public long ParameterCount()
+    public long ParameterCount
     {
-        long count = 0;
-        foreach (var (_, parameter) in NamedParameters())
-            count += parameter.Count;
-        return count;
+        get
+        {
+            long count = 0;
+            foreach (var (_, parameter) in NamedParameters())
+                count += parameter.Count;
+            return count;
+        }
     }
 
     /// <summary>Forgets the gradients of all parameters.</summary>
@@ -149,7 +152,7 @@ public abstract class Module
             if (held.Module.Describe() is { Length: > 0 } description)
                 text.Append('(').Append(description).Append(')');
             if (held.Depth == 0)
-                text.Append(CultureInfo.InvariantCulture, $", {ParameterCount():N0} parameters");
+                text.Append(CultureInfo.InvariantCulture, $", {ParameterCount:N0} parameters");
         }
         return text.ToString();
     }
@@ -159,8 +162,6 @@ public abstract class Module
         parameter.Device.Copy(value.To(parameter.Device).Storage, parameter.Storage);
         parameter.Storage.Version++;
     }
-
-    private static string Join(string prefix, string name) => prefix.Length == 0 ? name : $"{prefix}.{name}";
 
     /// <summary>All modules depth first, each once, with what they hold; parameters held twice appear once.</summary>
     private List<Held> Walk()
@@ -180,7 +181,7 @@ public abstract class Module
         foreach (var (childName, value) in children)
         {
             if (value is Module child)
-                Visit(child, Join(path, childName), childName, depth + 1, found, seen);
+                Visit(child, ModuleFields.Join(path, childName), childName, depth + 1, found, seen);
         }
     }
 

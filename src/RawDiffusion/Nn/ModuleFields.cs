@@ -25,6 +25,10 @@ internal static class ModuleFields
         return children;
     }
 
+    /// <summary>A dotted path; either part may be empty.</summary>
+    internal static string Join(string prefix, object name) =>
+        prefix.Length == 0 ? $"{name}" : name is "" ? prefix : $"{prefix}.{name}";
+
     /// <summary><c>TimeEmbedding</c>, <c>_timeEmbedding</c> and <c>&lt;TimeEmbedding&gt;k__BackingField</c> all become <c>time_embedding</c>.</summary>
     internal static string SnakeCase(string memberName)
     {
@@ -99,17 +103,17 @@ internal static class ModuleFields
                 break;
             case IDictionary dictionary:
                 foreach (DictionaryEntry entry in dictionary)
-                    AddValue(children, $"{name}.{entry.Key}", entry.Value);
+                    AddValue(children, Join(name, entry.Key), entry.Value);
                 break;
             case Array array when array.GetType().GetElementType() is { } element && !CanHold(element):
                 break;
             case IList list:
                 for (int i = 0; i < list.Count; i++)
-                    AddValue(children, $"{name}.{i}", list[i]);
+                    AddValue(children, Join(name, i), list[i]);
                 break;
             case ITuple tuple:
                 for (int i = 0; i < tuple.Length; i++)
-                    AddValue(children, $"{name}.{i}", tuple[i]);
+                    AddValue(children, Join(name, i), tuple[i]);
                 break;
         }
     }
