@@ -1,7 +1,7 @@
 using RawDiffusion.Backends;
-using static RawDiffusion.Tests.Ops.TestTensors;
+using static RawDiffusion.Tests.TestTensors;
 
-namespace RawDiffusion.Tests.Ops;
+namespace RawDiffusion.Tests;
 
 public class BroadcastingTests
 {

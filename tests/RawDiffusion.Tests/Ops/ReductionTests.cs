@@ -1,6 +1,6 @@
-using static RawDiffusion.Tests.Ops.TestTensors;
+using static RawDiffusion.Tests.TestTensors;
 
-namespace RawDiffusion.Tests.Ops;
+namespace RawDiffusion.Tests;
 
 public class ReductionTests
 {

@@ -1,6 +1,6 @@
 using RawDiffusion.Backends;
 
-namespace RawDiffusion.Tests.Ops;
+namespace RawDiffusion.Tests;
 
 /// <summary>Inputs and comparisons for tests that run an operation on both devices.</summary>
 internal static class TestTensors

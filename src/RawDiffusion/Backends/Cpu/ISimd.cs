@@ -50,6 +50,12 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
 
     static abstract V Max(V x, V y);
 
+    /// <summary>The smaller in one instruction; NaN where y is, unspecified where only x is.</summary>
+    static abstract V MinNative(V x, V y);
+
+    /// <summary>The larger in one instruction; NaN where y is, unspecified where only x is.</summary>
+    static abstract V MaxNative(V x, V y);
+
     static abstract V Sqrt(V x);
 
     static abstract V Abs(V x);
@@ -67,6 +73,12 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
 
     /// <summary>x with its exponent replaced by that of 1: in [1, 2) for a normal positive x.</summary>
     static abstract V Mantissa(V x);
+
+    /// <summary>A mask of the lanes whose whole number n has this bit set (two's complement), for |n| below 2^31.</summary>
+    static abstract V HasBit(V n, int bit);
+
+    /// <summary>Whether any lane of a mask is true.</summary>
+    static abstract bool Any(V mask);
 
     /// <summary>Reads 32-bit integers and converts (r >> 8) to float: exact, in [0, 2^24).</summary>
     static abstract V LoadHigh24(uint* source);

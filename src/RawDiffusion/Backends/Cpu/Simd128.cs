@@ -77,6 +77,12 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public static Simd128 Max(Simd128 x, Simd128 y) => new(Vector128.Max(x._v, y._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 MinNative(Simd128 x, Simd128 y) => new(Vector128.MinNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 MaxNative(Simd128 x, Simd128 y) => new(Vector128.MaxNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Sqrt(Simd128 x) => new(Vector128.Sqrt(x._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -99,6 +105,13 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Mantissa(Simd128 x) =>
         new(((x._v.AsInt32() & Vector128.Create(0x007fffff)) | Vector128.Create(0x3f800000)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 HasBit(Simd128 n, int bit) =>
+        new(Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(Vector128.ConvertToInt32Native(n._v), 31 - bit), 31).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Any(Simd128 mask) => mask._v.AsInt32() != Vector128<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 LoadHigh24(uint* source) =>

@@ -81,6 +81,12 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public static Simd256 Max(Simd256 x, Simd256 y) => new(Vector256.Max(x._v, y._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 MinNative(Simd256 x, Simd256 y) => new(Vector256.MinNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 MaxNative(Simd256 x, Simd256 y) => new(Vector256.MaxNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Sqrt(Simd256 x) => new(Vector256.Sqrt(x._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -103,6 +109,13 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Mantissa(Simd256 x) =>
         new(((x._v.AsInt32() & Vector256.Create(0x007fffff)) | Vector256.Create(0x3f800000)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 HasBit(Simd256 n, int bit) =>
+        new(Vector256.ShiftRightArithmetic(Vector256.ShiftLeft(Vector256.ConvertToInt32Native(n._v), 31 - bit), 31).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Any(Simd256 mask) => mask._v.AsInt32() != Vector256<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 LoadHigh24(uint* source) =>

@@ -72,6 +72,12 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     public static Simd512 Max(Simd512 x, Simd512 y) => new(Vector512.Max(x._v, y._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 MinNative(Simd512 x, Simd512 y) => new(Vector512.MinNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 MaxNative(Simd512 x, Simd512 y) => new(Vector512.MaxNative(x._v, y._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 Sqrt(Simd512 x) => new(Vector512.Sqrt(x._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -94,6 +100,13 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 Mantissa(Simd512 x) =>
         new(((x._v.AsInt32() & Vector512.Create(0x007fffff)) | Vector512.Create(0x3f800000)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 HasBit(Simd512 n, int bit) =>
+        new(Vector512.ShiftRightArithmetic(Vector512.ShiftLeft(Vector512.ConvertToInt32Native(n._v), 31 - bit), 31).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Any(Simd512 mask) => mask._v.AsInt32() != Vector512<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 LoadHigh24(uint* source) =>
