@@ -8,6 +8,23 @@ public class LayerTests
     private static Generator Seeded => new(7);
 
     [Fact]
+    public void Linear_multiplies_the_last_axis_by_its_weight_and_adds_its_bias()
+    {
+        var linear = new Linear(3, 2, Seeded);
+        linear.LoadStateDict(new Dictionary<string, Tensor>
+        {
+            ["weight"] = Tensor.From([1f, 2, 3, 4, 5, 6], [2, 3]),
+            ["bias"] = Tensor.From([10f, 20], [2]),
+        });
+        var y = linear.Forward(Tensor.Ones([2, 1, 3]));
+
+        Assert.Equal(new Shape(2, 1, 2), y.Shape);
+        Assert.Equal([16f, 35, 16, 35], y.ToArray());
+        Assert.Equal("Linear(3 -> 2), 8 parameters", linear.ToString());
+        Assert.Equal(["weight"], new Linear(3, 2, Seeded, bias: false).NamedParameters().Select(p => p.Name));
+    }
+
+    [Fact]
     public void A_convolution_has_PyTorchs_parameters_and_range_of_initial_values()
     {
         var conv = new Conv2d(6, 4, 3, Seeded, groups: 2);
