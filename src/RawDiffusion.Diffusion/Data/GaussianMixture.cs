@@ -1,0 +1,156 @@
+using System.Buffers;
+using RawDiffusion.Backends;
+using RawDiffusion.Backends.Cpu;
+
+namespace RawDiffusion.Diffusion.Data;
+
+/// <summary>One round component of a mixture.</summary>
+/// <param name="Weight">Its share of the points.</param>
+/// <param name="StandardDeviation">Along every axis.</param>
+public readonly record struct GaussianComponent(Point2 Mean, double StandardDeviation, double Weight);
+
+/// <summary>
+/// A mixture of round Gaussians, p(x0) = sum_k w_k N(mu_k, s_k^2 I). Noise keeps it one: x_t = alpha x0 + sigma eps is the mixture
+/// with means alpha mu_k and variances v_k = alpha^2 s_k^2 + sigma^2. With the responsibilities
+/// r_k = w_k N(x; alpha mu_k, v_k I) / p(x), the score is sum_k r_k (alpha mu_k - x) / v_k and
+/// E[x0 | x] = sum_k r_k (mu_k + alpha s_k^2 / v_k (x - alpha mu_k)), which needs no division by alpha or sigma.
+/// </summary>
+public class GaussianMixture : IExactDensity
+{
+    private const int LargestCount = 256;
+
+    private readonly GaussianComponent[] _components;
+    private readonly double[] _cumulative;
+
+    /// <param name="components">Their weights need not sum to 1; they are divided by their sum.</param>
+    /// <exception cref="ArgumentException">No component or more than 256, a weight that is not positive, a negative standard deviation.</exception>
+    public GaussianMixture(params ReadOnlySpan<GaussianComponent> components)
+    {
+        if (components.Length is 0 or > LargestCount)
+            throw new ArgumentException($"GaussianMixture: expected 1 to {LargestCount} components, got {components.Length}.");
+        _components = components.ToArray();
+        _cumulative = new double[_components.Length];
+        double sum = 0;
+        foreach (var component in _components)
+        {
+            if (!(component.Weight > 0) || !(component.StandardDeviation >= 0))
+                throw new ArgumentException($"GaussianMixture: {component} needs a positive weight and no negative standard deviation.");
+            sum += component.Weight;
+        }
+        double cumulative = 0;
+        for (int k = 0; k < _components.Length; k++)
+        {
+            _components[k] = _components[k] with { Weight = _components[k].Weight / sum };
+            cumulative += _components[k].Weight;
+            _cumulative[k] = cumulative;
+        }
+        _cumulative[^1] = 1;
+    }
+
+    /// <summary>The components; their weights sum to 1.</summary>
+    public IReadOnlyList<GaussianComponent> Components => _components;
+
+    /// <inheritdoc/>
+    public double LogDensity(Point2 x, double alpha = 1, double sigma = 0)
+    {
+        Span<double> terms = stackalloc double[_components.Length];
+        return LogTerms(x, alpha, sigma, terms);
+    }
+
+    /// <inheritdoc/>
+    public Point2 Score(Point2 x, double alpha = 1, double sigma = 0)
+    {
+        Span<double> terms = stackalloc double[_components.Length];
+        double logDensity = LogTerms(x, alpha, sigma, terms);
+        double scoreX = 0, scoreY = 0;
+        for (int k = 0; k < terms.Length; k++)
+        {
+            double factor = Math.Exp(terms[k] - logDensity) / Variance(k, alpha, sigma);
+            scoreX += factor * (alpha * _components[k].Mean.X - x.X);
+            scoreY += factor * (alpha * _components[k].Mean.Y - x.Y);
+        }
+        return new Point2(scoreX, scoreY);
+    }
+
+    /// <inheritdoc/>
+    public Point2 Denoise(Point2 x, double alpha, double sigma)
+    {
+        Span<double> terms = stackalloc double[_components.Length];
+        double logDensity = LogTerms(x, alpha, sigma, terms);
+        double meanX = 0, meanY = 0;
+        for (int k = 0; k < terms.Length; k++)
+        {
+            var (mean, deviation, _) = _components[k];
+            double responsibility = Math.Exp(terms[k] - logDensity);
+            double gain = alpha * deviation * deviation / Variance(k, alpha, sigma);
+            meanX += responsibility * (mean.X + gain * (x.X - alpha * mean.X));
+            meanY += responsibility * (mean.Y + gain * (x.Y - alpha * mean.Y));
+        }
+        return new Point2(meanX, meanY);
+    }
+
+    /// <summary>
+    /// Point i is made from block i of the generator: integer 0 picks the component, integers 1 and 2 make the two normals by
+    /// Box and Muller's formula in float64, u1 = (r1 + 1) 2^-32, u2 = r2 2^-32.
+    /// </summary>
+    public Tensor Sample(int count, Generator generator, Backend? device = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        var state = new PhiloxState(generator.Seed, generator.Stream, generator.Offset);
+        generator.Offset += (ulong)count;
+        double[] points = ArrayPool<double>.Shared.Rent(checked(2 * count));
+        const int Grain = 256;
+        Workers.ForRange(count, Grain, new SampleBody(this, state, points));
+        var result = Tensor.From(points.AsSpan(0, 2 * count), [count, 2], device);
+        ArrayPool<double>.Shared.Return(points);
+        return result;
+    }
+
+    private Point2 Sample(PhiloxState state, int index)
+    {
+        const double UnitOf32Bits = 1.0 / (1L << 32);
+        var (r0, r1, r2, _) = Philox.Block(state, (ulong)index);
+        int k = 0;
+        while (r0 * UnitOf32Bits >= _cumulative[k])
+            k++;
+        var (mean, deviation, _) = _components[k];
+        double radius = deviation * Math.Sqrt(-2 * Math.Log((r1 + 1.0) * UnitOf32Bits));
+        var (sin, cos) = Math.SinCos(2 * Math.PI * UnitOf32Bits * r2);
+        return new Point2(mean.X + radius * cos, mean.Y + radius * sin);
+    }
+
+    private double Variance(int k, double alpha, double sigma)
+    {
+        double deviation = alpha * _components[k].StandardDeviation;
+        return deviation * deviation + sigma * sigma;
+    }
+
+    /// <summary>Fills terms with ln(w_k N(x; alpha mu_k, v_k I)); the answer is the logarithm of their sum.</summary>
+    private double LogTerms(Point2 x, double alpha, double sigma, Span<double> terms)
+    {
+        double largest = double.NegativeInfinity;
+        for (int k = 0; k < terms.Length; k++)
+        {
+            var (mean, _, weight) = _components[k];
+            double variance = Variance(k, alpha, sigma);
+            if (!(variance > 0))
+                throw new ArgumentException($"GaussianMixture: component {k} has no width at alpha {alpha}, sigma {sigma}, so there is no density.");
+            double dx = x.X - alpha * mean.X, dy = x.Y - alpha * mean.Y;
+            terms[k] = Math.Log(weight / (2 * Math.PI * variance)) - (dx * dx + dy * dy) / (2 * variance);
+            largest = Math.Max(largest, terms[k]);
+        }
+        double sum = 0;
+        foreach (double term in terms)
+            sum += Math.Exp(term - largest);
+        return largest + Math.Log(sum);
+    }
+
+    private readonly struct SampleBody(GaussianMixture mixture, PhiloxState state, double[] points) : IRangeBody
+    {
+        public void Run(int start, int end, int worker)
+        {
+            for (int i = start; i < end; i++)
+                (points[2 * i], points[2 * i + 1]) = mixture.Sample(state, i);
+        }
+    }
+}
