@@ -2,9 +2,33 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    public override void Attention(in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp) => throw new NotImplementedException();
+    public override void Attention(in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp)
+    {
+        if (y.Length == 0)
+            return;
+        if (VectorBits == 512)
+            AttentionForward<Simd512>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp));
+        else if (VectorBits == 256)
+            AttentionForward<Simd256>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp));
+        else
+            AttentionForward<Simd128>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp));
+    }
 
     public override void AttentionGrad(
         in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp, Storage gy,
-        Storage gq, Storage gk, Storage gv) => throw new NotImplementedException();
+        Storage gq, Storage gk, Storage gv)
+    {
+        if (y.Length == 0)
+        {
+            Fill(gk, 0);
+            Fill(gv, 0);
+            return;
+        }
+        if (VectorBits == 512)
+            AttentionBackward<Simd512>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp), F(gy), F(gq), F(gk), F(gv));
+        else if (VectorBits == 256)
+            AttentionBackward<Simd256>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp), F(gy), F(gq), F(gk), F(gv));
+        else
+            AttentionBackward<Simd128>.Run(this, g, F(q), F(k), F(v), F(y), F(logSumExp), F(gy), F(gq), F(gk), F(gv));
+    }
 }

@@ -88,4 +88,7 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
     static abstract float MaxOf(V x);
 
     static abstract float MinOf(V x);
+
+    /// <summary>The largest lane by <see cref="MaxNative"/>; with a NaN among the lanes it may or may not be NaN.</summary>
+    static abstract float MaxNativeOf(V x);
 }

@@ -135,4 +135,11 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
             result = MathF.Min(result, x._v[i]);
         return result;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxNativeOf(Simd128 x)
+    {
+        var pair = Vector128.MaxNative(x._v, Vector128.Shuffle(x._v, Vector128.Create(2, 3, 0, 1)));
+        return Vector128.MaxNative(pair, Vector128.Shuffle(pair, Vector128.Create(1, 0, 3, 2))).ToScalar();
+    }
 }

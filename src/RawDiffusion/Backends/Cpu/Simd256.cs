@@ -139,4 +139,10 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
             result = MathF.Min(result, x._v[i]);
         return result;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxNativeOf(Simd256 x)
+    {
+        return Simd128.MaxNativeOf(new(Vector128.MaxNative(x._v.GetLower(), x._v.GetUpper())));
+    }
 }

@@ -130,4 +130,10 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
             result = MathF.Min(result, x._v[i]);
         return result;
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxNativeOf(Simd512 x)
+    {
+        return Simd256.MaxNativeOf(new(Vector256.MaxNative(x._v.GetLower(), x._v.GetUpper())));
+    }
 }

@@ -1,0 +1,264 @@
+namespace RawDiffusion.Backends.Cpu;
+
+/// <summary>
+/// Gradients of group normalisation with optional SiLU. First pass: gz = gy * silu'(z), kept in gx, with z recomputed from x, and
+/// per lane the sums of gz and gz (x - mean). They give gamma's and beta's gradient per image and, folded into groups, the
+/// coefficients of the second pass: gx = a gz + b (x - mean) + d. Images are summed in their order at the end.
+/// </summary>
+internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, ISimd<V>
+{
+    private enum Phase
+    {
+        Images,
+        Prepare,
+        Sums,
+        Fold,
+        Apply,
+    }
+
+    private GroupNormGeometry _g;
+    private GroupNormPlan _plan;
+    private bool _silu;
+    private float* _x, _gamma, _beta, _mean, _rstd, _gy, _gx;
+    private Phase _phase;
+
+    // Per slot: sums of gz[Chunks, Period] and of gz (x - mean)[Chunks, Period]; per lane [Period] mean, scale, beta, b, d.
+    private float* _scratch;
+
+    // Per image: gradients of gamma[Channels] and beta[Channels].
+    private float* _affine;
+
+    public static void Run(
+        CpuBackend backend, in GroupNormGeometry g, bool silu, float* x, float* gamma, float* beta, float* mean, float* rstd,
+        float* gy, float* gx, float* gGamma, float* gBeta)
+    {
+        var body = new GroupNormBackward<V>
+        {
+            _g = g,
+            _plan = new GroupNormPlan(g, V.Count),
+            _silu = silu,
+            _x = x,
+            _gamma = gamma,
+            _beta = beta,
+            _mean = mean,
+            _rstd = rstd,
+            _gy = gy,
+            _gx = gx,
+        };
+        int slots = body._plan.SplitsImages ? g.Batch : Workers.Count;
+        var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(slots * body.SlotLength));
+        var affine = (CpuStorage)backend.Allocate(DType.Float32, checked(2 * g.Batch * g.Channels));
+        body._scratch = scratch.Floats;
+        body._affine = affine.Floats;
+        if (body._plan.SplitsImages)
+        {
+            body._phase = Phase.Prepare;
+            Workers.For(g.Batch, body);
+            body._phase = Phase.Sums;
+            Workers.For(g.Batch * body._plan.Chunks, body);
+            body._phase = Phase.Fold;
+            Workers.For(g.Batch, body);
+            body._phase = Phase.Apply;
+            Workers.For(g.Batch * body._plan.Chunks, body);
+        }
+        else
+        {
+            Workers.For(g.Batch, body);
+        }
+        OrderedSum.Rows(affine.Floats, 2 * g.Channels, g.Batch, g.Channels, gGamma);
+        OrderedSum.Rows(affine.Floats + g.Channels, 2 * g.Channels, g.Batch, g.Channels, gBeta);
+        backend.Release(affine);
+        backend.Release(scratch);
+    }
+
+    private readonly int SlotLength => (2 * _plan.Chunks + 5) * _plan.Period;
+
+    public readonly void Run(int index, int worker)
+    {
+        if (_phase == Phase.Images)
+        {
+            float* slot = _scratch + (nint)worker * SlotLength;
+            Prepare(index, slot);
+            for (int chunk = 0; chunk < _plan.Chunks; chunk++)
+                Sums(index, chunk, slot);
+            Fold(index, slot);
+            for (int chunk = 0; chunk < _plan.Chunks; chunk++)
+                Apply(index, chunk, slot);
+            return;
+        }
+        int image = _phase is Phase.Prepare or Phase.Fold ? index : index / _plan.Chunks;
+        float* own = _scratch + (nint)image * SlotLength;
+        if (_phase == Phase.Prepare)
+            Prepare(image, own);
+        else if (_phase == Phase.Fold)
+            Fold(image, own);
+        else if (_phase == Phase.Sums)
+            Sums(image, index % _plan.Chunks, own);
+        else
+            Apply(image, index % _plan.Chunks, own);
+    }
+
+    private readonly float* Lanes(float* slot) => slot + 2 * (nint)_plan.Chunks * _plan.Period;
+
+    /// <summary>Mean, scale and beta per lane.</summary>
+    private readonly void Prepare(int image, float* slot)
+    {
+        int period = _plan.Period, channels = _g.Channels, perGroup = channels / _g.Groups;
+        float* mean = Lanes(slot);
+        float* scale = mean + period;
+        float* beta = scale + period;
+        for (int group = 0; group < _g.Groups; group++)
+        {
+            float m = _mean[(nint)image * _g.Groups + group], r = _rstd[(nint)image * _g.Groups + group];
+            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
+            {
+                mean[c] = m;
+                scale[c] = r * _gamma[c];
+                beta[c] = _beta[c];
+            }
+        }
+        GroupNormLanes.Repeat(mean, channels, period);
+        GroupNormLanes.Repeat(scale, channels, period);
+        GroupNormLanes.Repeat(beta, channels, period);
+    }
+
+    private readonly void Sums(int image, int chunk, float* slot)
+    {
+        int period = _plan.Period;
+        float* sumGz = slot + (nint)chunk * period;
+        float* sumGzX = sumGz + (nint)_plan.Chunks * period;
+        new Span<float>(sumGz, period).Clear();
+        new Span<float>(sumGzX, period).Clear();
+        float* mean = Lanes(slot);
+        nint start = (nint)image * _plan.ImageLength + (nint)chunk * _plan.ChunkRows * period;
+        SumRows(_x + start, _gy + start, _gx + start, mean, sumGz, sumGzX, _plan.RowsOf(chunk), period);
+        if (chunk != _plan.Chunks - 1 || _plan.TailLength == 0)
+            return;
+        start = (nint)image * _plan.ImageLength + _plan.TailStart;
+        int whole = _plan.TailLength / V.Count * V.Count, rest = _plan.TailLength - whole;
+        SumRows(_x + start, _gy + start, _gx + start, mean, sumGz, sumGzX, 1, whole);
+        if (rest == 0)
+            return;
+        // A zero gradient in the lanes beyond the image adds nothing to the sums.
+        float* x = stackalloc float[GroupNormLanes.MaxVector];
+        float* gy = stackalloc float[GroupNormLanes.MaxVector];
+        float* gz = stackalloc float[GroupNormLanes.MaxVector];
+        GroupNormLanes.LoadPart(_x + start + whole, rest, x, V.Count);
+        GroupNormLanes.LoadPart(_gy + start + whole, rest, gy, V.Count);
+        SumRows(x, gy, gz, mean + whole, sumGz + whole, sumGzX + whole, 1, V.Count);
+        if (_silu)
+            Buffer.MemoryCopy(gz, _gx + start + whole, rest * sizeof(float), rest * sizeof(float));
+    }
+
+    private readonly void SumRows(float* x, float* gy, float* gz, float* mean, float* sumGz, float* sumGzX, int rows, nint width)
+    {
+        nint period = _plan.Period;
+        float* scale = mean + period;
+        float* beta = scale + period;
+        V one = V.Create(1);
+        for (int r = 0; r < rows; r++, x += period, gy += period, gz += period)
+        {
+            if (_silu)
+            {
+                for (nint i = 0; i < width; i += V.Count)
+                {
+                    V centred = V.Load(x + i) - V.Load(mean + i);
+                    V z = V.MultiplyAdd(centred, V.Load(scale + i), V.Load(beta + i));
+                    V sigmoid = VectorMath.Sigmoid(z);
+                    V derivative = sigmoid * V.MultiplyAdd(z, one - sigmoid, one);
+                    V g = V.Load(gy + i) * derivative;
+                    V.Store(g, gz + i);
+                    V.Store(V.Load(sumGz + i) + g, sumGz + i);
+                    V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
+                }
+            }
+            else
+            {
+                for (nint i = 0; i < width; i += V.Count)
+                {
+                    V centred = V.Load(x + i) - V.Load(mean + i);
+                    V g = V.Load(gy + i);
+                    V.Store(V.Load(sumGz + i) + g, sumGz + i);
+                    V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
+                }
+            }
+        }
+    }
+
+    private readonly void Fold(int image, float* slot)
+    {
+        int period = _plan.Period, chunks = _plan.Chunks, channels = _g.Channels, perGroup = channels / _g.Groups;
+        float* sumGz = slot;
+        float* sumGzX = slot + (nint)chunks * period;
+        float* b = Lanes(slot) + 3 * (nint)period;
+        float* d = b + period;
+        float* gGamma = _affine + 2 * (nint)image * channels;
+        float* gBeta = gGamma + channels;
+        double count = (double)_g.Spatial * perGroup;
+        for (int group = 0; group < _g.Groups; group++)
+        {
+            double rstd = _rstd[(nint)image * _g.Groups + group];
+            double sumH = 0, sumHX = 0;
+            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
+            {
+                double gz = 0, gzX = 0;
+                for (int lane = c; lane < chunks * period; lane += channels)
+                {
+                    gz += sumGz[lane];
+                    gzX += sumGzX[lane];
+                }
+                gGamma[c] = (float)(gzX * rstd);
+                gBeta[c] = (float)gz;
+                sumH += gz * _gamma[c];
+                sumHX += gzX * _gamma[c];
+            }
+            float groupB = (float)(-rstd * rstd * rstd * sumHX / count), groupD = (float)(-rstd * sumH / count);
+            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
+            {
+                b[c] = groupB;
+                d[c] = groupD;
+            }
+        }
+        GroupNormLanes.Repeat(b, channels, period);
+        GroupNormLanes.Repeat(d, channels, period);
+    }
+
+    private readonly void Apply(int image, int chunk, float* slot)
+    {
+        int period = _plan.Period;
+        float* mean = Lanes(slot);
+        float* gz = _silu ? _gx : _gy;
+        nint start = (nint)image * _plan.ImageLength + (nint)chunk * _plan.ChunkRows * period;
+        ApplyRows(_x + start, gz + start, _gx + start, mean, _plan.RowsOf(chunk), period);
+        if (chunk != _plan.Chunks - 1 || _plan.TailLength == 0)
+            return;
+        start = (nint)image * _plan.ImageLength + _plan.TailStart;
+        int whole = _plan.TailLength / V.Count * V.Count, rest = _plan.TailLength - whole;
+        ApplyRows(_x + start, gz + start, _gx + start, mean, 1, whole);
+        if (rest == 0)
+            return;
+        float* restX = stackalloc float[GroupNormLanes.MaxVector];
+        float* restGz = stackalloc float[GroupNormLanes.MaxVector];
+        GroupNormLanes.LoadPart(_x + start + whole, rest, restX, V.Count);
+        GroupNormLanes.LoadPart(gz + start + whole, rest, restGz, V.Count);
+        ApplyRows(restX, restGz, restGz, mean + whole, 1, V.Count);
+        Buffer.MemoryCopy(restGz, _gx + start + whole, rest * sizeof(float), rest * sizeof(float));
+    }
+
+    private readonly void ApplyRows(float* x, float* gz, float* gx, float* mean, int rows, nint width)
+    {
+        nint period = _plan.Period;
+        float* a = mean + period;
+        float* b = mean + 3 * period;
+        float* d = mean + 4 * period;
+        for (int r = 0; r < rows; r++, x += period, gz += period, gx += period)
+        {
+            for (nint i = 0; i < width; i += V.Count)
+            {
+                V centred = V.Load(x + i) - V.Load(mean + i);
+                V rest = V.MultiplyAdd(centred, V.Load(b + i), V.Load(d + i));
+                V.Store(V.MultiplyAdd(V.Load(gz + i), V.Load(a + i), rest), gx + i);
+            }
+        }
+    }
+}
