@@ -43,7 +43,7 @@ internal static unsafe class NormalKernels
 
     /// <summary>
     /// sin(2 pi t) and cos(2 pi t) for t in [0, 1]. The nearest quarter turn is taken off exactly, the rest f in [-1/8, 1/8] goes
-    /// into polynomials in f^2 (Chebyshev fits: errors 3e-9 and 2e-10, below float32's rounding).
+    /// into polynomials in f^2 (Chebyshev fits: errors 3e-9 and 2e-10). In all absolute error below 8.5e-8.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static void SinCosOfTurns<V>(V t, out V sin, out V cos) where V : struct, ISimd<V>
@@ -68,7 +68,7 @@ internal static unsafe class NormalKernels
     }
 
     /// <summary>
-    /// ln u for u in (0, 1] that is not denormal, to 2 units in the last place; without the special cases of
+    /// ln u for u in (0, 1] that is not denormal, with a relative error below 8.5e-8; without the special cases of
     /// <see cref="VectorMath.Log"/>. u = m 2^e with m in [sqrt(1/2), sqrt(2)), ln m = f - f^2/2 + f^3 P(f) with f = m - 1 and P a
     /// Chebyshev fit (relative error 2e-8).
     /// </summary>
@@ -92,7 +92,7 @@ internal static unsafe class NormalKernels
 
     /// <summary>
     /// Inverse error function of v in (-1, 1) by the two polynomials of Giles 2010, "Approximating the erfinv function" (single
-    /// precision version): relative error below 1e-6.
+    /// precision version): relative error below 2.6e-7 for all arguments that <see cref="InverseCdf"/> makes.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static V ErfInv<V>(V v) where V : struct, ISimd<V>
