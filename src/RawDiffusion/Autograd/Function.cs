@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RawDiffusion;
 
 /// <summary>
@@ -19,7 +21,10 @@ public abstract class Function
 
     private static long s_sequence;
 
-    private Tensor[] _inputs = [];
+    // Most operations have up to three inputs, which need no array of their own.
+    private InlineInputs _inlineInputs;
+    private Tensor[]? _inputs;
+    private int _inputCount;
     private int _versions;
     private ulong _needed;
 
@@ -31,7 +36,7 @@ public abstract class Function
 
     /// <summary>The inputs of a recorded use.</summary>
     /// <exception cref="InvalidOperationException">The tape has been freed by an earlier backward pass.</exception>
-    protected internal ReadOnlySpan<Tensor> Inputs => _inputs;
+    protected internal ReadOnlySpan<Tensor> Inputs => _inputs ?? ((ReadOnlySpan<Tensor>)_inlineInputs!)[.._inputCount];
 
     /// <summary>False where <see cref="Backward"/> runs a fused kernel that has no derivative of its own.</summary>
     protected internal virtual bool SupportsCreateGraph => true;
@@ -65,7 +70,7 @@ public abstract class Function
     /// <exception cref="InvalidOperationException">This instance has been used before.</exception>
     public Tensor Apply(params ReadOnlySpan<Tensor> inputs)
     {
-        if (_inputs.Length > 0 || IsConsumed)
+        if (_inputCount > 0 || IsConsumed)
             throw new InvalidOperationException($"{Name}: an instance is one use of the operation. Make a new one for every Apply.");
         bool record = false;
         if (GradMode.IsEnabled)
@@ -75,7 +80,7 @@ public abstract class Function
         }
         if (record)
         {
-            _inputs = inputs.ToArray();
+            RememberInputs(inputs);
             Sequence = Interlocked.Increment(ref s_sequence);
         }
         bool mode = GradMode.Set(false);
@@ -115,7 +120,7 @@ public abstract class Function
         {
             if (InputVersions() != _versions)
                 throw new InvalidOperationException(
-                    $"{Name} backward: one of its inputs, of shapes {string.Join(" and ", _inputs.Select(x => x.Shape))}, was changed in place after the forward pass. Run the forward pass again.");
+                    $"{Name} backward: one of its inputs, of shapes {string.Join(" and ", Inputs.ToArray().Select(x => x.Shape))}, was changed in place after the forward pass. Run the forward pass again.");
             Backward(gradOutput, gradInputs);
         }
         finally
@@ -128,21 +133,36 @@ public abstract class Function
     internal void Consume()
     {
         IsConsumed = true;
-        _inputs = [];
+        _inputs = null;
+        _inputCount = 0;
+        _inlineInputs = default;
+    }
+
+    private void RememberInputs(ReadOnlySpan<Tensor> inputs)
+    {
+        _inputCount = inputs.Length;
+        if (inputs.Length <= InlineInputs.Length)
+            inputs.CopyTo(_inlineInputs!);
+        else
+            _inputs = inputs.ToArray();
     }
 
     /// <summary>In-place writes so far to the inputs that Backward reads. Versions only rise, so any write changes the sum.</summary>
     private int InputVersions()
     {
         ulong reads = ReadsInputs;
+        var inputs = Inputs;
         int sum = 0;
-        for (int i = 0; i < _inputs.Length; i++)
+        for (int i = 0; i < inputs.Length; i++)
         {
             if (i >= 64 || (reads >> i & 1) != 0)
-                sum += _inputs[i].Storage.Version;
+                sum += inputs[i].Storage.Version;
         }
         return sum;
     }
+
+    /// <summary>Whether an operation on <paramref name="x"/> is recorded now.</summary>
+    internal static bool IsRecorded(Tensor x) => x.RequiresGrad && GradMode.IsEnabled;
 
     private static bool Contains(ReadOnlySpan<Tensor> tensors, Tensor tensor)
     {
@@ -152,5 +172,12 @@ public abstract class Function
                 return true;
         }
         return false;
+    }
+
+    [InlineArray(Length)]
+    private struct InlineInputs
+    {
+        public const int Length = 3;
+        private Tensor? _first;
     }
 }

@@ -23,11 +23,11 @@ public static class Elementwise
 {
     /// <summary>y = f(x; a, b), of the shape of x.</summary>
     public static Tensor Unary<TOp>(Tensor x, double a = 0, double b = 0) where TOp : struct, IUnaryOperation =>
-        new UnaryFunction<TOp>(a, b).Apply(x);
+        Function.IsRecorded(x) ? new UnaryFunction<TOp>(a, b).Apply(x) : UnaryFunction<TOp>.Compute(x, a, b);
 
     /// <summary>z = f(x, y; a), of the shape that x and y broadcast to.</summary>
     public static Tensor Binary<TOp>(Tensor x, Tensor y, double a = 0) where TOp : struct, IBinaryOperation =>
-        new BinaryFunction<TOp>(a).Apply(x, y);
+        Function.IsRecorded(x) || Function.IsRecorded(y) ? new BinaryFunction<TOp>(a).Apply(x, y) : BinaryFunction<TOp>.Compute(x, y, a);
 }
 
 internal sealed class UnaryFunction<TOp>(double a, double b) : Function where TOp : struct, IUnaryOperation
@@ -36,13 +36,15 @@ internal sealed class UnaryFunction<TOp>(double a, double b) : Function where TO
 
     public override string Name => TOp.Name;
 
-    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+    /// <summary>The forward pass alone, without a node for the tape.</summary>
+    public static Tensor Compute(Tensor x, double a, double b)
     {
-        var x = inputs[0].ExpectFloat(Name);
-        var y = Tensor.Empty(x.Shape, x.Device);
+        var y = Tensor.Empty(x.ExpectFloat(TOp.Name).Shape, x.Device);
         x.Device.Unary<TOp>(x.Storage, y.Storage, a, b);
-        return _y = y;
+        return y;
     }
+
+    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) => _y = Compute(inputs[0], a, b);
 
     protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
         gradInputs[0] = TOp.Derivative(Inputs[0], _y!, gradOutput, a, b);
@@ -54,15 +56,17 @@ internal sealed class BinaryFunction<TOp>(double a) : Function where TOp : struc
 
     public override string Name => TOp.Name;
 
-    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+    /// <inheritdoc cref="UnaryFunction{TOp}.Compute"/>
+    public static Tensor Compute(Tensor x, Tensor y, double a)
     {
-        Tensor x = inputs[0].ExpectFloat(Name), y = inputs[1].ExpectFloat(Name);
-        Tensor.ExpectSameDevice(Name, x, y);
-        var shape = Shape.Broadcast(x.Shape, y.Shape, Name);
+        Tensor.ExpectSameDevice(TOp.Name, x.ExpectFloat(TOp.Name), y.ExpectFloat(TOp.Name));
+        var shape = Shape.Broadcast(x.Shape, y.Shape, TOp.Name);
         var z = Tensor.Empty(shape, x.Device);
         x.Device.Binary<TOp>(new BroadcastGeometry(shape, x.Shape, y.Shape), x.Storage, y.Storage, z.Storage, a);
-        return _z = z;
+        return z;
     }
+
+    protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) => _z = Compute(inputs[0], inputs[1], a);
 
     protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
     {
