@@ -96,6 +96,97 @@ public class LayerTests
         Assert.Equal(["head.0.weight", "head.0.bias", "head.2.weight"], new Holder(chain).NamedParameters().Select(p => p.Name));
     }
 
+    [Fact]
+    public void Norms_start_as_plain_normalisation_with_PyTorchs_names()
+    {
+        var x = Tensor.From([1f, 2, 3, 6], [1, 1, 4]);
+        var (group, layer) = (new GroupNorm(2, 4, eps: 0), new LayerNorm(4, eps: 0));
+
+        // Groups (1, 2) and (3, 6); the row 1, 2, 3, 6 has mean 3 and variance 3.5.
+        float s = MathF.Sqrt(3.5f);
+        AssertClose([-1, 1, -1, 1], group.Forward(x));
+        AssertClose([-2 / s, -1 / s, 0, 3 / s], layer.Forward(x));
+        Assert.Equal(["weight", "bias"], group.NamedParameters().Select(p => p.Name));
+        Assert.Equal(["weight", "bias"], layer.NamedParameters().Select(p => p.Name));
+    }
+
+    [Fact]
+    public void Group_norm_can_end_with_silu()
+    {
+        var x = Tensor.From([1f, 2, 3, 6], [1, 1, 4]);
+        // silu(z) = z / (1 + exp(-z)).
+        float low = -1 / (1 + MathF.E), high = 1 / (1 + 1 / MathF.E);
+
+        AssertClose([low, high, low, high], new GroupNorm(2, 4, eps: 0, silu: true).Forward(x));
+    }
+
+    [Fact]
+    public void Attention_is_named_as_in_diffusers()
+    {
+        var attention = new Attention(8, 2, Seeded, contextChannels: 5, bias: false);
+
+        Assert.Equal(
+            ["to_q.weight", "to_k.weight", "to_v.weight", "to_out.0.weight", "to_out.0.bias"],
+            attention.NamedParameters().Select(p => p.Name));
+        Assert.Equal(new Shape(8, 5), attention.ToK.Weight.Shape);
+        Assert.Throws<ArgumentException>(() => new Attention(8, 3, Seeded));
+    }
+
+    [Fact]
+    public void Attention_mixes_the_values_of_the_context_by_the_softmax_of_scaled_products_in_every_head()
+    {
+        const int channels = 6, heads = 2, width = 3, queries = 4, keys = 5, contextChannels = 2;
+        var attention = new Attention(channels, heads, Seeded, contextChannels: contextChannels, device: Device.Reference);
+        var x = Tensor.Randn(Seeded, [2, queries, channels], Device.Reference);
+        var context = Tensor.Randn(Seeded.Fork(1), [2, keys, contextChannels], Device.Reference);
+        double[] q = attention.ToQ.Forward(x).ToDoubleArray(), k = attention.ToK.Forward(context).ToDoubleArray();
+        double[] v = attention.ToV.Forward(context).ToDoubleArray();
+        var mixed = new double[2 * queries * channels];
+        for (int b = 0; b < 2; b++)
+        {
+            for (int i = 0; i < queries; i++)
+            {
+                for (int h = 0; h < heads; h++)
+                {
+                    var weights = new double[keys];
+                    for (int j = 0; j < keys; j++)
+                    {
+                        double product = 0;
+                        for (int d = h * width; d < (h + 1) * width; d++)
+                            product += q[(b * queries + i) * channels + d] * k[(b * keys + j) * channels + d];
+                        weights[j] = Math.Exp(product / Math.Sqrt(width));
+                    }
+                    for (int d = h * width; d < (h + 1) * width; d++)
+                    {
+                        for (int j = 0; j < keys; j++)
+                            mixed[(b * queries + i) * channels + d] += weights[j] / weights.Sum() * v[(b * keys + j) * channels + d];
+                    }
+                }
+            }
+        }
+        var expected = attention.ToOut.Forward(Tensor.From(mixed, [2, queries, channels], Device.Reference));
+
+        AssertClose(expected.ToArray(), attention.Forward(x, context));
+    }
+
+    [Fact]
+    public void Attention_without_a_context_is_of_a_sequence_to_itself()
+    {
+        var attention = new Attention(4, 1, Seeded);
+        var x = Tensor.Randn(Seeded, [1, 3, 4]);
+
+        Assert.Equal(attention.Forward(x, x).ToArray(), attention.Forward(x).ToArray());
+        Assert.Contains("[B, T, C]", Assert.Throws<ArgumentException>(() => attention.Forward(Tensor.Ones([3, 4]))).Message);
+    }
+
+    /// <summary>Values near 1, a handful of float32 roundings each.</summary>
+    private static void AssertClose(float[] expected, Tensor actual)
+    {
+        Assert.Equal(expected.Length, actual.Count);
+        foreach (var (e, a) in expected.Zip(actual.ToArray()))
+            Assert.Equal(e, a, 1e-6f);
+    }
+
     private sealed class Holder(Sequential head) : Module
     {
         public Sequential Head { get; } = head;
