@@ -5,17 +5,21 @@ namespace RawDiffusion.Ops;
 /// <summary>An elementwise operation with its derivative.</summary>
 public interface IUnaryOperation : IUnaryOperator
 {
-    /// <summary>gx from the input x, the output y and gy, made of tensor operations so that it can be differentiated again.</summary>
-    static abstract Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b);
+    /// <summary>
+    /// gx from the input x, the output y and gy, made of tensor operations so that it can be differentiated again. Null where
+    /// it is zero everywhere.
+    /// </summary>
+    static abstract Tensor? Derivative(Tensor x, Tensor y, Tensor gy, double a, double b);
 }
 
 /// <summary>An elementwise operation of two inputs with its derivatives.</summary>
 public interface IBinaryOperation : IBinaryOperator
 {
-    /// <summary>The derivative for x, in the broadcast shape: the caller sums it to the shape of x.</summary>
-    static abstract Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
+    /// <summary>The derivative for x, in the broadcast shape: the caller sums it to the shape of x. Null where it is zero everywhere.</summary>
+    static abstract Tensor? DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
 
-    static abstract Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
+    /// <summary>The derivative for y, likewise.</summary>
+    static abstract Tensor? DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a);
 }
 
 /// <summary>Runs and records elementwise operations. The operations themselves are the types in the other files of this folder.</summary>
@@ -72,8 +76,8 @@ internal sealed class BinaryFunction<TOp>(double a) : Function where TOp : struc
     {
         Tensor x = Inputs[0], y = Inputs[1];
         if (NeedsGrad(0))
-            gradInputs[0] = TOp.DerivativeX(x, y, _z!, gradOutput, a).SumTo(x.Shape);
+            gradInputs[0] = TOp.DerivativeX(x, y, _z!, gradOutput, a)?.SumTo(x.Shape);
         if (NeedsGrad(1))
-            gradInputs[1] = TOp.DerivativeY(x, y, _z!, gradOutput, a).SumTo(y.Shape);
+            gradInputs[1] = TOp.DerivativeY(x, y, _z!, gradOutput, a)?.SumTo(y.Shape);
     }
 }

@@ -3,15 +3,15 @@ using RawDiffusion.Ops;
 
 namespace RawDiffusion
 {
+    // Everywhere: a negative axis counts from the last; no axes means all of them; keepDims leaves reduced axes with extent 1.
     public partial class Tensor
     {
         /// <summary>The sum of all elements, a scalar.</summary>
         public Tensor Sum() => Sum(AxisMask.All(Rank), false);
 
-        /// <summary>Sums over one axis; a negative one counts from the last.</summary>
         public Tensor Sum(int axis, bool keepDims = false) => Sum(AxisMask.Of("sum", Shape, [axis]), keepDims);
 
-        /// <summary>Sums over the given axes, over all when there are none. <paramref name="keepDims"/> leaves them with extent 1.</summary>
+        /// <summary>Sums over the given axes, over all when there are none.</summary>
         public Tensor Sum(ReadOnlySpan<int> axes, bool keepDims = false) => Sum(AxisMask.Of("sum", Shape, axes), keepDims);
 
         /// <summary>The mean of all elements, a scalar.</summary>
@@ -21,6 +21,65 @@ namespace RawDiffusion
 
         /// <summary>The mean over the given axes, over all when there are none; NaN where there is nothing to average.</summary>
         public Tensor Mean(ReadOnlySpan<int> axes, bool keepDims = false) => Mean(AxisMask.Of("mean", Shape, axes), keepDims);
+
+        /// <summary>The largest element, a scalar.</summary>
+        public Tensor Max() => Extremum(ReduceOp.Max, [], false);
+
+        public Tensor Max(int axis, bool keepDims = false) => Extremum(ReduceOp.Max, [axis], keepDims);
+
+        /// <summary>
+        /// The largest elements along the given axes; NaN where there is one. Elements that share the maximum share its gradient
+        /// equally, as PyTorch's <c>amax</c>.
+        /// </summary>
+        /// <exception cref="ArgumentException">There is nothing along these axes.</exception>
+        public Tensor Max(ReadOnlySpan<int> axes, bool keepDims = false) => Extremum(ReduceOp.Max, axes, keepDims);
+
+        /// <summary>The smallest element, a scalar.</summary>
+        public Tensor Min() => Extremum(ReduceOp.Min, [], false);
+
+        public Tensor Min(int axis, bool keepDims = false) => Extremum(ReduceOp.Min, [axis], keepDims);
+
+        /// <summary>The smallest elements along the given axes, as <see cref="Max(ReadOnlySpan{int}, bool)"/>.</summary>
+        public Tensor Min(ReadOnlySpan<int> axes, bool keepDims = false) => Extremum(ReduceOp.Min, axes, keepDims);
+
+        /// <summary>log(sum(exp(x))) over the given axes, over all when there are none, without overflow.</summary>
+        /// <exception cref="ArgumentException">There is nothing along these axes.</exception>
+        public Tensor LogSumExp(ReadOnlySpan<int> axes, bool keepDims = false)
+        {
+            var mask = AxisMask.Of("logSumExp", Shape, axes).ExpectElements("logSumExp", Shape);
+            return new LogSumExpFunction(mask.Bits, AxisMask.Remove(Shape, mask.Bits, keepDims)).Apply(this);
+        }
+
+        /// <summary>The Euclidean norm over the given axes, over all when there are none. Its gradient at 0 is 0.</summary>
+        public Tensor Norm(ReadOnlySpan<int> axes = default, bool keepDims = false) =>
+            Elementwise.Unary<NormOfSquares>(SumOfSquares(AxisMask.Of("norm", Shape, axes), keepDims));
+
+        /// <summary>
+        /// The variance over the given axes: the sum of squared deviations from the mean, divided by count - correction (1 for the
+        /// unbiased estimate, 0 for the population).
+        /// </summary>
+        public Tensor Variance(ReadOnlySpan<int> axes = default, double correction = 1, bool keepDims = false)
+        {
+            var mask = AxisMask.Of("variance", Shape, axes);
+            var deviations = this - Mean(mask, keepDims: true);
+            return deviations.SumOfSquares(mask, keepDims) / Math.Max(0, AxisMask.Count(Shape, mask.Bits) - correction);
+        }
+
+        /// <summary>The square root of <see cref="Variance"/>.</summary>
+        public Tensor Std(ReadOnlySpan<int> axes = default, double correction = 1, bool keepDims = false) =>
+            Variance(axes, correction, keepDims).Sqrt();
+
+        /// <summary>The index (Int32) of the first largest element along an axis; NaN counts as the largest.</summary>
+        /// <exception cref="ArgumentException">There is nothing along this axis.</exception>
+        public Tensor ArgMax(int axis = -1, bool keepDims = false)
+        {
+            ExpectFloat("argMax");
+            int bits = AxisMask.Of("argMax", Shape, [axis]).ExpectElements("argMax", Shape).Bits;
+            axis = Shape.Axis(axis);
+            var result = EmptyInt32(AxisMask.Remove(Shape, bits, keepDims), Device);
+            Device.ArgMax(new ReduceGeometry(Shape.Product(0, axis), Shape[axis], Shape.Product(axis + 1, Rank)), Storage, result.Storage);
+            return result;
+        }
 
         /// <summary>Sums over the axes along which <paramref name="shape"/> was broadcast to this tensor's shape: the gradient of broadcasting.</summary>
         /// <exception cref="ArgumentException"><paramref name="shape"/> does not broadcast to this shape.</exception>
@@ -37,15 +96,35 @@ namespace RawDiffusion
             new SumFunction(axes.Bits, AxisMask.Remove(Shape, axes.Bits, keepDims)).Apply(this);
 
         private Tensor Mean(AxisMask axes, bool keepDims) => Sum(axes, keepDims) / AxisMask.Count(Shape, axes.Bits);
+
+        private Tensor SumOfSquares(AxisMask axes, bool keepDims) =>
+            new SumOfSquaresFunction(axes.Bits, AxisMask.Remove(Shape, axes.Bits, keepDims)).Apply(this);
+
+        private Tensor Extremum(ReduceOp op, ReadOnlySpan<int> axes, bool keepDims)
+        {
+            string name = ExtremumFunction.NameOf(op);
+            var mask = AxisMask.Of(name, Shape, axes).ExpectElements(name, Shape);
+            return new ExtremumFunction(op, mask.Bits, AxisMask.Remove(Shape, mask.Bits, keepDims)).Apply(this);
+        }
     }
 }
 
 namespace RawDiffusion.Ops
 {
-    /// <summary>Sums over the axes of a mask: the adjoint of broadcasting.</summary>
-    /// <param name="axes">Bit i: axis i of the input is summed.</param>
+    /// <summary>A reduction over the axes of a mask.</summary>
+    /// <param name="axes">Bit i: axis i of the input is reduced.</param>
     /// <param name="result">The shape of the result: the input's with those axes removed, or of extent 1.</param>
-    internal sealed class SumFunction(int axes, Shape result) : Function
+    internal abstract class ReduceFunction(int axes, Shape result) : Function
+    {
+        protected int Axes => axes;
+
+        protected Shape Result => result;
+
+        /// <summary>A result or its gradient with the reduced axes put back with extent 1, so that it broadcasts against the input.</summary>
+        protected Tensor Restore(Tensor reduced) => reduced.Reshape(AxisMask.Remove(Inputs[0].Shape, axes, keepDims: true));
+    }
+
+    internal sealed class SumFunction(int axes, Shape result) : ReduceFunction(axes, result)
     {
         public override string Name => "sum";
 
@@ -55,13 +134,56 @@ namespace RawDiffusion.Ops
         {
             var x = inputs[0].ExpectFloat(Name);
             // Axes of extent 1: nothing to add up, the same memory seen in another shape.
-            return AxisMask.Count(x.Shape, axes) == 1 && x.Count > 0
-                ? new Tensor(x.Storage, result)
-                : Reduction.Run(ReduceOp.Sum, x, axes, result);
+            return AxisMask.Count(x.Shape, Axes) == 1 && x.Count > 0
+                ? new Tensor(x.Storage, Result)
+                : Reduction.Run(ReduceOp.Sum, x, Axes, Result);
         }
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
-            gradInputs[0] = gradOutput.Reshape(AxisMask.Remove(Inputs[0].Shape, axes, keepDims: true)).BroadcastTo(Inputs[0].Shape);
+            gradInputs[0] = Restore(gradOutput).BroadcastTo(Inputs[0].Shape);
+    }
+
+    internal sealed class SumOfSquaresFunction(int axes, Shape result) : ReduceFunction(axes, result)
+    {
+        public override string Name => "sumOfSquares";
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) =>
+            Reduction.Run(ReduceOp.SumOfSquares, inputs[0].ExpectFloat(Name), Axes, Result);
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
+            gradInputs[0] = Elementwise.Binary<ScaledProduct>(Inputs[0], Restore(gradOutput), 2);
+    }
+
+    /// <summary>The largest or smallest elements.</summary>
+    internal sealed class ExtremumFunction(ReduceOp op, int axes, Shape result) : ReduceFunction(axes, result)
+    {
+        private Tensor? _y;
+
+        public override string Name => NameOf(op);
+
+        public static string NameOf(ReduceOp op) => op == ReduceOp.Max ? "max" : "min";
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) => _y = Reduction.Run(op, inputs[0].ExpectFloat(Name), Axes, Result);
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+        {
+            var holders = Inputs[0].Eq(Restore(_y!));
+            var count = holders.SumTo(AxisMask.Remove(Inputs[0].Shape, Axes, keepDims: true));
+            gradInputs[0] = holders * (Restore(gradOutput) / count);
+        }
+    }
+
+    internal sealed class LogSumExpFunction(int axes, Shape result) : ReduceFunction(axes, result)
+    {
+        private Tensor? _y;
+
+        public override string Name => "logSumExp";
+
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) =>
+            _y = Reduction.Run(ReduceOp.LogSumExp, inputs[0].ExpectFloat(Name), Axes, Result);
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
+            gradInputs[0] = (Inputs[0] - Restore(_y!)).Exp() * Restore(gradOutput);
     }
 
     /// <summary>Runs a reduction over any axes as kernels over the middle of three axes.</summary>
@@ -78,8 +200,8 @@ namespace RawDiffusion.Ops
             var source = x.Storage;
             Storage? temporary = null;
             int end = x.Rank, inner = 1;
-            int before = CountGroups(axes);
-            if (before == 0)
+            int left = CountGroups(axes);
+            if (left == 0)
                 device.Reduce(op, new ReduceGeometry(x.Count, 1, 1), source, output.Storage);
             while (end > 0)
             {
@@ -94,7 +216,7 @@ namespace RawDiffusion.Ops
                     inner *= extent;
                     continue;
                 }
-                bool last = --before == 0;
+                bool last = --left == 0;
                 var destination = last ? output.Storage : device.Allocate(device.FloatType, outer * inner);
                 device.Reduce(op, new ReduceGeometry(outer, extent, inner), source, destination);
                 if (temporary is not null)
