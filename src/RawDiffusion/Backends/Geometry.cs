@@ -33,16 +33,16 @@ public readonly record struct GatherGeometry(int Outer, int Rows, int Inner, int
 public readonly record struct ResampleGeometry(int Batch, int Height, int Width, int Channels, int FactorHeight, int FactorWidth);
 
 /// <summary>x[Batch, Spatial, Channels], statistics over Spatial and Channels / Groups, one per (Batch, Group).</summary>
-public readonly record struct GroupNormGeometry(int Batch, int Spatial, int Channels, int Groups, float Epsilon);
+public readonly record struct GroupNormGeometry(int Batch, int Spatial, int Channels, int Groups, double Epsilon);
 
 /// <summary>x[Rows, Columns], statistics over Columns.</summary>
-public readonly record struct LayerNormGeometry(int Rows, int Columns, float Epsilon);
+public readonly record struct LayerNormGeometry(int Rows, int Columns, double Epsilon);
 
 /// <summary>
 /// q[Batch, QueryLength, Heads, HeadDim], k and v[Batch, KeyLength, Heads, HeadDim], output like q:
 /// softmax(Scale q k^T) v for every batch and head. Log-sum-exp per row: [Batch, Heads, QueryLength].
 /// </summary>
-public readonly record struct AttentionGeometry(int Batch, int Heads, int QueryLength, int KeyLength, int HeadDim, float Scale);
+public readonly record struct AttentionGeometry(int Batch, int Heads, int QueryLength, int KeyLength, int HeadDim, double Scale);
 
 /// <summary>
 /// One fused step of a sampler, elementwise on x (the state) and eps (the predicted noise):

@@ -28,14 +28,14 @@ namespace RawDiffusion
                 throw new ArgumentException($"{name}: q {q.Shape} and k {k.Shape} may differ only in the length of the sequence, axis 1.");
             if (k.Shape[1] == 0 && q.Count > 0)
                 throw new ArgumentException($"{name}: k {k.Shape} has no element to attend to.");
-            return new Attention((float)(scale ?? 1 / Math.Sqrt(Math.Max(1, q.Shape[3])))).Apply(q, k, v);
+            return new Attention(scale ?? 1 / Math.Sqrt(Math.Max(1, q.Shape[3]))).Apply(q, k, v);
         }
     }
 }
 
 namespace RawDiffusion.Ops
 {
-    internal sealed class Attention(float scale) : Function
+    internal sealed class Attention(double scale) : Function
     {
         private Tensor? _y;
         private Tensor? _logSumExp;

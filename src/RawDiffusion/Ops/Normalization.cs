@@ -38,7 +38,7 @@ namespace RawDiffusion
                 throw new ArgumentException($"{name}: x is a scalar; it needs at least one axis to normalise over.");
             ExpectEpsilon(name, eps);
             int columns = x.Shape[-1];
-            return new LayerNorm((float)eps).Apply(
+            return new LayerNorm(eps).Apply(
                 x, AffineOrDefault(name, x, weight, "weight", columns, 1), AffineOrDefault(name, x, bias, "bias", columns, 0));
         }
 
@@ -52,7 +52,7 @@ namespace RawDiffusion
             int channels = x.Shape[-1];
             if (groups < 1 || channels % groups != 0)
                 throw new ArgumentException($"{name}: {channels} channels of x {x.Shape} cannot be cut into {groups} groups of equal size.");
-            return new GroupNorm(groups, (float)eps, silu).Apply(
+            return new GroupNorm(groups, eps, silu).Apply(
                 x, AffineOrDefault(name, x, weight, "weight", channels, 1), AffineOrDefault(name, x, bias, "bias", channels, 0));
         }
 
@@ -77,7 +77,7 @@ namespace RawDiffusion
 
 namespace RawDiffusion.Ops
 {
-    internal sealed class GroupNorm(int groups, float epsilon, bool silu) : Function
+    internal sealed class GroupNorm(int groups, double epsilon, bool silu) : Function
     {
         private Tensor? _mean;
         private Tensor? _rstd;
@@ -117,7 +117,7 @@ namespace RawDiffusion.Ops
         private GroupNormGeometry Geometry(Shape x) => new(x[0], x.Product(1, x.Rank - 1), x[-1], groups, epsilon);
     }
 
-    internal sealed class LayerNorm(float epsilon) : Function
+    internal sealed class LayerNorm(double epsilon) : Function
     {
         private Tensor? _mean;
         private Tensor? _rstd;

@@ -135,7 +135,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
         float* logSumExp = ds + (nint)LongestQueryBlock * scoreRow;
         float* gyDotY = logSumExp + LongestQueryBlock;
 
-        AttentionTiles<V>.CopyRows(_q + offset, row, queries, dim, _g.Scale * Log2E, q, lanes);
+        AttentionTiles<V>.CopyRows(_q + offset, row, queries, dim, (float)_g.Scale * Log2E, q, lanes);
         AttentionTiles<V>.CopyRows(_gy + offset, row, queries, dim, 1, gy, lanes);
         for (int i = 0; i < queries; i++)
         {
@@ -150,7 +150,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
         AttentionTiles<V>.Multiply(keys, dim, queries, ds, 1, scoreRow, q, panel, lanes, gk, lanes, !firstQueries);
         AttentionTiles<V>.Multiply(queries, dim, keys, ds, scoreRow, 1, keyPanels, (nint)keys * panel, panel, gq, lanes, false);
         nint runOffset = (nint)run * _g.Batch * _g.QueryLength * row;
-        Unpack(gq, lanes, queries, dim, _g.Scale, _queryGradients + runOffset + offset, row, !firstKeys);
+        Unpack(gq, lanes, queries, dim, (float)_g.Scale, _queryGradients + runOffset + offset, row, !firstKeys);
     }
 
     private static void DifferentiateSoftmax(float* p, float* ds, int width, float logSumExp, float gyDotY)

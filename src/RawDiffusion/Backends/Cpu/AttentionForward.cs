@@ -79,7 +79,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         float* max = scores + (nint)LongestQueryBlock * scoreRow;
         float* sum = max + LongestQueryBlock;
         float* correction = sum + LongestQueryBlock;
-        AttentionTiles<V>.CopyRows(q, row, queries, dim, _g.Scale * Log2E, query, lanes);
+        AttentionTiles<V>.CopyRows(q, row, queries, dim, (float)_g.Scale * Log2E, query, lanes);
         for (int start = 0; start < _g.KeyLength;)
         {
             int left = _g.KeyLength - start;
