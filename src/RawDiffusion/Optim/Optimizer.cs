@@ -1,5 +1,6 @@
 using RawDiffusion.Backends;
 using RawDiffusion.Nn;
+using RawDiffusion.Ops;
 
 namespace RawDiffusion.Optim;
 
@@ -67,7 +68,7 @@ public abstract class Optimizer
         Arena.GatherGradients();
         var device = Arena.Device;
         device.Reduce(ReduceOp.SumOfSquares, new ReduceGeometry(1, Arena.Layout.Length, 1), Arena.Gradients, _norm);
-        device.Unary<SquareRoot>(_norm, _norm, 0, 0);
+        device.Unary<Sqrt>(_norm, _norm, 0, 0);
         _maxNorm = maxNorm;
         _clip = !double.IsInfinity(maxNorm);
         _hasNorm = true;

@@ -179,6 +179,30 @@ public class LayerTests
         Assert.Contains("[B, T, C]", Assert.Throws<ArgumentException>(() => attention.Forward(Tensor.Ones([3, 4]))).Message);
     }
 
+    [Fact]
+    public void An_embedding_looks_rows_up()
+    {
+        var table = new Embedding(5, 3, Seeded);
+        var rows = table.Weight.ToArray();
+
+        Assert.Equal([.. rows[12..15], .. rows[0..3]], table.Forward(Tensor.From([4, 0], [2])).ToArray());
+        Assert.Equal(["weight"], table.NamedParameters().Select(p => p.Name));
+        Assert.Throws<ArgumentException>(() => table.Forward(Tensor.Ones([2])));
+    }
+
+    [Fact]
+    public void Layers_without_parameters_do_what_their_functions_do()
+    {
+        var x = Tensor.From([-1f, 0, 1, 2], [1, 2, 2, 1]);
+
+        Assert.Equal(F.Silu(x).ToArray(), new SiLU().Forward(x).ToArray());
+        Assert.Equal(F.Gelu(x).ToArray(), new GELU().Forward(x).ToArray());
+        Assert.Equal([0f, 0, 1, 2], new ReLU().Forward(x).ToArray());
+        Assert.Equal([0.5f], new AvgPool2d(2).Forward(x).ToArray());
+        Assert.Equal(new Shape(1, 4, 4, 1), new UpsampleNearest(2).Forward(x).Shape);
+        Assert.Equal(new Shape(1, 4), new Flatten().Forward(x).Shape);
+    }
+
     /// <summary>Values near 1, a handful of float32 roundings each.</summary>
     private static void AssertClose(float[] expected, Tensor actual)
     {
