@@ -47,6 +47,7 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct UniformBody<V>(PhiloxState state, float low, float width, float* y) : IRangeBody where V : struct, ISimd<V>
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             const int Batch = NormalKernels.Batch;
@@ -68,6 +69,7 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct NormalBody<V>(NormalMethod method, PhiloxState state, float* y) : IRangeBody where V : struct, ISimd<V>
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             const int Batch = NormalKernels.Batch;
@@ -88,6 +90,7 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct IntegersBody(PhiloxState state, int low, uint range, int* y) : IRangeBody
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             const int Batch = NormalKernels.Batch;
@@ -110,6 +113,7 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct DropoutBody<V>(PhiloxState state, float threshold, float scale, float* x, float* y) : IRangeBody where V : struct, ISimd<V>
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             const int Batch = NormalKernels.Batch;

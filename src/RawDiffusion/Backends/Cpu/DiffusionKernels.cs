@@ -15,30 +15,16 @@ internal static unsafe class DiffusionKernels
     internal readonly struct ForwardBody<V>(int size, PhiloxState state, float* x0, float* alpha, float* sigma, float* xt, float* noise) : IRangeBody
         where V : struct, ISimd<V>
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             float* a = stackalloc float[Batch], s = stackalloc float[Batch];
             float* x = stackalloc float[Batch], y = stackalloc float[Batch], eps = stackalloc float[Batch];
-            int sample = start / size, sampleEnd = (sample + 1) * size;
+            int filled = -1;
             for (int at = start; at < end; at += Batch)
             {
                 int count = Math.Min(Batch, end - at);
-                // The coefficients of each element; samples of any size may begin anywhere in a batch.
-                for (int i = 0; i < count;)
-                {
-                    if (at + i == sampleEnd)
-                    {
-                        sample++;
-                        sampleEnd += size;
-                    }
-                    int same = Math.Min(count, sampleEnd - at);
-                    float sampleAlpha = alpha[sample], sampleSigma = sigma[sample];
-                    for (; i < same; i++)
-                    {
-                        a[i] = sampleAlpha;
-                        s[i] = sampleSigma;
-                    }
-                }
+                filled = Coefficients(at, count, filled, a, s);
                 if (count == Batch)
                 {
                     NormalKernels.BoxMuller<V>(state, (ulong)at / 4, noise + at);
@@ -53,6 +39,30 @@ internal static unsafe class DiffusionKernels
             }
         }
 
+        /// <summary>
+        /// Writes the coefficients of each element of a batch; samples of any size may begin anywhere in it. Nothing to do when
+        /// the whole batch before belonged to the sample that this one lies in.
+        /// </summary>
+        /// <returns>The sample that the whole batch belongs to, or -1.</returns>
+        private int Coefficients(int at, int count, int filled, float* a, float* s)
+        {
+            int sample = at / size;
+            bool whole = at + count <= (long)(sample + 1) * size;
+            if (whole && sample == filled)
+                return filled;
+            for (int i = 0; i < count; sample++)
+            {
+                int same = (int)Math.Min(count, (long)(sample + 1) * size - at);
+                float sampleAlpha = alpha[sample], sampleSigma = sigma[sample];
+                for (; i < same; i++)
+                {
+                    a[i] = sampleAlpha;
+                    s[i] = sampleSigma;
+                }
+            }
+            return whole ? at / size : -1;
+        }
+
         private static void Combine(float* a, float* s, float* x, float* eps, float* y)
         {
             for (int i = 0; i < Batch; i += V.Count)
@@ -64,6 +74,7 @@ internal static unsafe class DiffusionKernels
     internal readonly struct StepBody<V>(DiffusionStepCoefficients c, PhiloxState state, float* x, float* eps, float* y) : IRangeBody
         where V : struct, ISimd<V>
     {
+        [SkipLocalsInit]
         public void Run(int start, int end, int worker)
         {
             float* noise = stackalloc float[Batch], scratchX = stackalloc float[Batch], scratchEps = stackalloc float[Batch];

@@ -14,6 +14,7 @@ internal static unsafe class NormalKernels
     /// Writes <see cref="Batch"/> normals, those of elements 4 * <paramref name="firstBlock"/> and on. A normal is off by at most
     /// 4e-7 relative to the radius sqrt(-2 ln u1) of its pair.
     /// </summary>
+    [SkipLocalsInit]
     public static void BoxMuller<V>(PhiloxState state, ulong firstBlock, float* destination) where V : struct, ISimd<V>
     {
         uint* even = stackalloc uint[Batch / 2], odd = stackalloc uint[Batch / 2];
@@ -28,6 +29,7 @@ internal static unsafe class NormalKernels
     }
 
     /// <summary>The same by the inverse of the normal's distribution function.</summary>
+    [SkipLocalsInit]
     public static void InverseCdf<V>(PhiloxState state, ulong firstBlock, float* destination) where V : struct, ISimd<V>
     {
         uint* r = stackalloc uint[Batch];

@@ -74,10 +74,10 @@ internal static unsafe class PhiloxSimd
         Vector256<ulong> a2 = Vector256.Create(state.Stream), a3 = a2 >> 32, b2 = a2, b3 = a3;
         var multiplier0 = Vector256.Create((ulong)Multiplier0).AsUInt32();
         var multiplier1 = Vector256.Create((ulong)Multiplier1).AsUInt32();
-        uint key0 = (uint)state.Seed, key1 = (uint)(state.Seed >> 32);
+        Vector256<ulong> k0 = Vector256.Create(state.Seed), k1 = k0 >> 32;
+        Vector256<ulong> weyl0 = Vector256.Create((ulong)Weyl0), weyl1 = Vector256.Create((ulong)Weyl1);
         for (int round = 0; round < 10; round++)
         {
-            Vector256<ulong> k0 = Vector256.Create((ulong)key0), k1 = Vector256.Create((ulong)key1);
             var productA0 = Avx2.Multiply(a0.AsUInt32(), multiplier0);
             var productA1 = Avx2.Multiply(a2.AsUInt32(), multiplier1);
             var productB0 = Avx2.Multiply(b0.AsUInt32(), multiplier0);
@@ -90,8 +90,8 @@ internal static unsafe class PhiloxSimd
             b1 = productB1;
             b2 = (productB0 >> 32) ^ (b3 ^ k1);
             b3 = productB0;
-            key0 += Weyl0;
-            key1 += Weyl1;
+            k0 += weyl0;
+            k1 += weyl1;
         }
         a = new Words { C0 = a0, C1 = a1, C2 = a2, C3 = a3 };
         b = new Words { C0 = b0, C1 = b1, C2 = b2, C3 = b3 };
