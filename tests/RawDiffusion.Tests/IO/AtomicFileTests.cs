@@ -1,6 +1,6 @@
 using RawDiffusion.IO;
 
-namespace RawDiffusion.Tests.IO;
+namespace RawDiffusion.Tests;
 
 public sealed class AtomicFileTests : IDisposable
 {

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using RawDiffusion.IO;
 
-namespace RawDiffusion.Tests.IO;
+namespace RawDiffusion.Tests;
 
 public class PngTests
 {

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using RawDiffusion.IO;
 
-namespace RawDiffusion.Tests.IO;
+namespace RawDiffusion.Tests;
 
 public sealed class SafetensorsTests : IDisposable
 {

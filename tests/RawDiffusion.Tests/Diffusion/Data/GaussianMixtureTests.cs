@@ -1,6 +1,6 @@
 using RawDiffusion.Diffusion.Data;
 
-namespace RawDiffusion.Tests.Diffusion.Data;
+namespace RawDiffusion.Tests;
 
 public class GaussianMixtureTests
 {

@@ -2,7 +2,7 @@ using System.IO.Compression;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.IO;
 
-namespace RawDiffusion.Tests.Diffusion.Data;
+namespace RawDiffusion.Tests;
 
 public sealed class IdxTests : IDisposable
 {

@@ -1,7 +1,7 @@
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Metrics;
 
-namespace RawDiffusion.Tests.Diffusion.Metrics;
+namespace RawDiffusion.Tests;
 
 public class MetricsTests
 {

@@ -1,6 +1,6 @@
 using RawDiffusion.Diffusion.Metrics;
 
-namespace RawDiffusion.Tests.Diffusion.Metrics;
+namespace RawDiffusion.Tests;
 
 public class RadixSortTests
 {
