@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>log(sum(exp(x))) of lines [start, end) of Outer x Inner, relative to the largest of the line.</summary>
@@ -14,7 +12,7 @@ internal readonly unsafe struct LogSumExpBody<V>(ReduceGeometry g, float* x, flo
             float* line = x + (long)outer * g.Reduce * g.Inner + inner;
             if (g.Inner == 1)
             {
-                y[i] = Row(line, g.Reduce);
+                y[i] = SoftmaxRow<V>.LogSumExp(line, g.Reduce, 0);
                 i++;
             }
             else if (g.Inner - inner >= V.Count && end - i >= V.Count)
@@ -30,27 +28,6 @@ internal readonly unsafe struct LogSumExpBody<V>(ReduceGeometry g, float* x, flo
         }
     }
 
-    internal static float Row(float* x, int count)
-    {
-        float max = (float)RowReduce.Row<MaxReducer, V>(x, count);
-        // An infinite largest is the result itself (and NaN stays NaN).
-        if (!float.IsFinite(max))
-            return max;
-        return max + MathF.Log((float)SumExp(x, count, max));
-    }
-
-    private static double SumExp(float* x, int count, float max)
-    {
-        V shift = V.Create(max), sum = V.Create(0);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
-            sum += VectorMath.Exp(V.Load(x + i) - shift);
-        double total = V.Sum(sum);
-        for (; i < count; i++)
-            total += MathF.Exp(x[i] - max);
-        return total;
-    }
-
     private V Columns(float* line)
     {
         V max = V.Load(line);
@@ -58,7 +35,7 @@ internal readonly unsafe struct LogSumExpBody<V>(ReduceGeometry g, float* x, flo
             max = V.Max(max, V.Load(line + (long)r * g.Inner));
         V sum = V.Create(0);
         for (int r = 0; r < g.Reduce; r++)
-            sum += VectorMath.Exp(V.Load(line + (long)r * g.Inner) - max);
+            sum += VectorMath.ExpFlush(V.Load(line + (long)r * g.Inner) - max);
         V isFinite = V.LessThan(V.Abs(max), V.Create(float.PositiveInfinity));
         return V.Select(isFinite, max + VectorMath.Log(sum), max);
     }

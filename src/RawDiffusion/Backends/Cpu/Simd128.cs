@@ -120,20 +120,19 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Simd128 x) => Vector128.Sum(x._v);
 
+    /// <summary>Pairs of lanes, then pairs of pairs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MaxOf(Simd128 x)
     {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Max(result, x._v[i]);
-        return result;
+        var pairs = Vector128.Max(x._v, Vector128.Shuffle(x._v, Vector128.Create(2, 3, 0, 1)));
+        return Vector128.Max(pairs, Vector128.Shuffle(pairs, Vector128.Create(1, 0, 3, 2))).ToScalar();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MinOf(Simd128 x)
     {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Min(result, x._v[i]);
-        return result;
+        var pairs = Vector128.Min(x._v, Vector128.Shuffle(x._v, Vector128.Create(2, 3, 0, 1)));
+        return Vector128.Min(pairs, Vector128.Shuffle(pairs, Vector128.Create(1, 0, 3, 2))).ToScalar();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

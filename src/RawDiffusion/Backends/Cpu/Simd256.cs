@@ -124,21 +124,11 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Simd256 x) => Vector256.Sum(x._v);
 
-    public static float MaxOf(Simd256 x)
-    {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Max(result, x._v[i]);
-        return result;
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxOf(Simd256 x) => Simd128.MaxOf(new Simd128(Vector128.Max(x._v.GetLower(), x._v.GetUpper())));
 
-    public static float MinOf(Simd256 x)
-    {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Min(result, x._v[i]);
-        return result;
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MinOf(Simd256 x) => Simd128.MinOf(new Simd128(Vector128.Min(x._v.GetLower(), x._v.GetUpper())));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MaxNativeOf(Simd256 x)

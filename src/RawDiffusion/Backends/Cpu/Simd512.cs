@@ -115,21 +115,11 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sum(Simd512 x) => Vector512.Sum(x._v);
 
-    public static float MaxOf(Simd512 x)
-    {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Max(result, x._v[i]);
-        return result;
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MaxOf(Simd512 x) => Simd256.MaxOf(new Simd256(Vector256.Max(x._v.GetLower(), x._v.GetUpper())));
 
-    public static float MinOf(Simd512 x)
-    {
-        float result = x._v[0];
-        for (int i = 1; i < Count; i++)
-            result = MathF.Min(result, x._v[i]);
-        return result;
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float MinOf(Simd512 x) => Simd256.MinOf(new Simd256(Vector256.Min(x._v.GetLower(), x._v.GetUpper())));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float MaxNativeOf(Simd512 x)

@@ -62,13 +62,7 @@ public sealed partial class ReferenceBackend
                     smallest = Math.Min(smallest, value);
                 return smallest;
             case ReduceOp.LogSumExp:
-                // Relative to the largest, so that nothing overflows; an infinite largest is the result itself.
-                double max = ReduceLine(ReduceOp.Max, line);
-                if (!double.IsFinite(max))
-                    return max;
-                foreach (double value in line)
-                    sum += Math.Exp(value - max);
-                return max + Math.Log(sum);
+                return LogSumExp(line);
             default:
                 throw new ArgumentOutOfRangeException(nameof(op), op, "not a reduction");
         }
