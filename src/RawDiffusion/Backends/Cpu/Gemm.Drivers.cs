@@ -9,7 +9,7 @@ internal static unsafe partial class Gemm
     private static void Parallel<TKernel>(CpuBackend backend, in Product p) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
-        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Columns), RoundUp(OuterBlock, TKernel.Columns));
+        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock);
         int rowBlock = packA ? Math.Min(RoundUp(p.M, TKernel.Rows), RoundUp(OuterBlock, TKernel.Rows)) : RoundUp(p.M, TKernel.Rows);
         int depth = Math.Min(p.K, DepthBlock);
         var bufferB = backend.Allocate(DType.Float32, columnBlock * depth);
@@ -23,6 +23,7 @@ internal static unsafe partial class Gemm
         for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
         {
             block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
+            block.Panels = new GemmPanels(block.ColumnEnd - block.ColumnBegin, TKernel.Lanes);
             for (int d = 0; d < p.DepthBlocks; d++)
             {
                 block.DepthBegin = p.DepthStart(d);
@@ -30,8 +31,8 @@ internal static unsafe partial class Gemm
                 for (block.RowBegin = 0; block.RowBegin < p.M; block.RowBegin = block.RowEnd)
                 {
                     block.RowEnd = (int)Math.Min(p.M, (long)block.RowBegin + rowBlock);
-                    int panelsB = block.RowBegin == 0 ? Panels(block.ColumnEnd - block.ColumnBegin, TKernel.Columns) : 0;
-                    int panelsA = packA ? Panels(block.RowEnd - block.RowBegin, TKernel.Rows) : 0;
+                    int panelsB = block.RowBegin == 0 ? block.Panels.Count : 0;
+                    int panelsA = packA ? Parts(block.RowEnd - block.RowBegin, TKernel.Rows) : 0;
                     var pack = new PackBody<TKernel>(block, panelsB, panelsA, out int items);
                     Workers.For(items, pack);
                     var tiles = new TilesBody<TKernel>(block, out items);
@@ -44,29 +45,30 @@ internal static unsafe partial class Gemm
             backend.Release(bufferA);
     }
 
-    private static int Panels(int extent, int width) => (extent + width - 1) / width;
+    private static int Parts(int extent, int width) => (extent + width - 1) / width;
 
     /// <summary>A whole product on one worker, with the worker's own buffers.</summary>
     private static void Serial<TKernel>(in Product p, int worker) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
         int depth = Math.Min(p.K, DepthBlock), rows = RoundUp(p.M, TKernel.Rows);
-        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Columns), RoundUp(1024, TKernel.Columns));
+        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock / 4);
         float* panels = s_panels.Get<float>(worker, (nint)depth * (columnBlock + (packA ? rows : 0)));
         float** pointers = (float**)s_pointers.Get<nint>(worker, rows);
         var block = new Block { P = p, RowEnd = p.M, PackedB = panels, PackedA = packA ? panels + (nint)depth * columnBlock : null };
         for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
         {
             block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
+            block.Panels = new GemmPanels(block.ColumnEnd - block.ColumnBegin, TKernel.Lanes);
             for (int d = 0; d < p.DepthBlocks; d++)
             {
                 block.DepthBegin = p.DepthStart(d);
                 block.DepthEnd = p.DepthStart(d + 1);
-                for (int i = 0; i < Panels(block.ColumnEnd - block.ColumnBegin, TKernel.Columns); i++)
+                for (int i = 0; i < block.Panels.Count; i++)
                     PackB<TKernel>(block, i);
-                for (int i = 0; packA && i < Panels(p.M, TKernel.Rows); i++)
+                for (int i = 0; packA && i < Parts(p.M, TKernel.Rows); i++)
                     PackA<TKernel>(block, i);
-                Tiles<TKernel>(block, 0, p.M, block.ColumnBegin, block.ColumnEnd, pointers);
+                Tiles<TKernel>(block, 0, p.M, 0, block.Panels.Count, pointers);
             }
         }
     }
@@ -82,10 +84,10 @@ internal static unsafe partial class Gemm
             _block = block;
             _panelsB = panelsB;
             _panelsA = panelsA;
-            _perItemB = Math.Max(1, PackGrain / (TKernel.Columns * Math.Max(1, block.Depth)));
+            _perItemB = Math.Max(1, PackGrain / (3 * TKernel.Lanes * Math.Max(1, block.Depth)));
             _perItemA = Math.Max(1, PackGrain / (TKernel.Rows * Math.Max(1, block.Depth)));
-            _itemsB = Panels(panelsB, _perItemB);
-            items = _itemsB + Panels(panelsA, _perItemA);
+            _itemsB = Parts(panelsB, _perItemB);
+            items = _itemsB + Parts(panelsA, _perItemA);
         }
 
         public void Run(int index, int worker)
@@ -110,42 +112,38 @@ internal static unsafe partial class Gemm
     private readonly struct TilesBody<TKernel> : IParallelBody where TKernel : struct, IGemmKernel
     {
         private readonly Block _block;
-        private readonly int _rows, _columns, _across;
+        private readonly int _rows, _panels, _across;
 
         public TilesBody(in Block block, out int items)
         {
             _block = block;
             int m = block.RowEnd - block.RowBegin, n = block.ColumnEnd - block.ColumnBegin;
-            int rowTiles = 16, columnTiles = 16;
-            while (true)
+            _rows = Math.Min(RoundUp(m, TKernel.Rows), 96);
+            _panels = Math.Min(block.Panels.Count, 12);
+            // Enough items for many workers, but none so small that handing it out shows. Rows first: every row of a narrow
+            // item is read again for the next few panels.
+            while (Parts(m, _rows) * Parts(block.Panels.Count, _panels) < 16)
             {
-                _rows = rowTiles * TKernel.Rows;
-                _columns = columnTiles * TKernel.Columns;
-                _across = Panels(n, _columns);
-                items = Panels(m, _rows) * _across;
-                long flops = 2L * Math.Min(m, _rows) * Math.Min(n, _columns) * block.Depth;
-                if (items >= 16 || flops < 2 * SmallItemFlops)
+                long flops = 2L * _rows * Math.Min(n, _panels * 3 * TKernel.Lanes) * block.Depth;
+                if (flops < 2 * SmallItemFlops)
                     break;
-                // Rather fewer rows: a narrow item would read A again for every few panels of B.
-                if (rowTiles > 4 || columnTiles == 1)
-                    rowTiles /= 2;
+                if (_rows > 4 * TKernel.Rows || _panels == 1)
+                    _rows = RoundUp(_rows / 2, TKernel.Rows);
                 else
-                    columnTiles /= 2;
-                if (rowTiles == 0)
-                {
-                    rowTiles = 1;
-                    _rows = TKernel.Rows;
+                    _panels = (_panels + 1) / 2;
+                if (_rows == TKernel.Rows && _panels == 1)
                     break;
-                }
             }
+            _across = Parts(block.Panels.Count, _panels);
+            items = Parts(m, _rows) * _across;
         }
 
         public void Run(int index, int worker)
         {
-            int row = _block.RowBegin + index / _across * _rows, column = _block.ColumnBegin + index % _across * _columns;
+            int row = _block.RowBegin + index / _across * _rows, panel = index % _across * _panels;
             float** pointers = (float**)s_pointers.Get<nint>(worker, _rows);
             Tiles<TKernel>(
-                _block, row, Math.Min(_block.RowEnd, row + _rows), column, Math.Min(_block.ColumnEnd, column + _columns), pointers);
+                _block, row, Math.Min(_block.RowEnd, row + _rows), panel, Math.Min(_block.Panels.Count, panel + _panels), pointers);
         }
     }
 

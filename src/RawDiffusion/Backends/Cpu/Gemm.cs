@@ -10,8 +10,8 @@ namespace RawDiffusion.Backends.Cpu;
 /// </remarks>
 internal static unsafe partial class Gemm
 {
-    /// <summary>The longest block of K: a panel of B (16 columns) then fills three quarters of a first-level cache of 32 KiB.</summary>
-    private const int DepthBlock = 384;
+    /// <summary>The longest block of K: a panel of B, 24 columns, then fits into a first-level cache of 32 KiB.</summary>
+    private const int DepthBlock = 256;
 
     /// <summary>Columns and rows whose packed panels are held at once; with <see cref="DepthBlock"/> they fit a shared cache.</summary>
     private const int OuterBlock = 3072;
@@ -22,12 +22,13 @@ internal static unsafe partial class Gemm
     /// <summary>C = op(A) op(B) + bias. Steps are in elements; the layout is that of <see cref="MatMulGeometry"/>.</summary>
     public static void MatMul(CpuBackend backend, in MatMulGeometry g, float* a, float* b, float* bias, float* c)
     {
+        // A kernel of vectors that the machine lacks is correct and slow: it is there for tests.
         if (CpuBackend.VectorBits == 512)
-            Run<GemmKernel8x3<Simd512>>(backend, g, a, b, bias, c);
+            Run<GemmKernel512>(backend, g, a, b, bias, c);
         else if (CpuBackend.VectorBits == 256)
-            Run<GemmKernel6x2<Simd256>>(backend, g, a, b, bias, c);
+            Run<GemmKernel256>(backend, g, a, b, bias, c);
         else
-            Run<GemmKernel6x2<Simd128>>(backend, g, a, b, bias, c);
+            Run<GemmKernelPortable<Simd128>>(backend, g, a, b, bias, c);
     }
 
     private static void Run<TKernel>(CpuBackend backend, MatMulGeometry g, float* a, float* b, float* bias, float* c)
@@ -85,6 +86,9 @@ internal static unsafe partial class Gemm
         public int DepthBegin, DepthEnd;
         public int RowBegin, RowEnd, ColumnBegin, ColumnEnd;
 
+        /// <summary>The panels of columns [ColumnBegin, ColumnEnd).</summary>
+        public GemmPanels Panels;
+
         /// <summary>Panels of A from RowBegin on, or null: then A is read where it is.</summary>
         public float* PackedA;
 
@@ -97,42 +101,45 @@ internal static unsafe partial class Gemm
             (DepthBegin > 0 ? GemmStore.Accumulate : 0) | (DepthEnd == P.K && P.Bias != null ? GemmStore.Bias : 0);
     }
 
-    /// <summary>All tiles of a block with rows [rowBegin, rowEnd) and columns [columnBegin, columnEnd), which begin at tile borders.</summary>
-    private static void Tiles<TKernel>(in Block block, int rowBegin, int rowEnd, int columnBegin, int columnEnd, float** pointers)
+    /// <summary>The tiles of rows [rowBegin, rowEnd), which begin at a tile, and of panels [panelBegin, panelEnd).</summary>
+    private static void Tiles<TKernel>(in Block block, int rowBegin, int rowEnd, int panelBegin, int panelEnd, float** pointers)
         where TKernel : struct, IGemmKernel
     {
         ref readonly var p = ref block.P;
-        int rows = rowEnd - rowBegin;
         SetPointers<TKernel>(block, rowBegin, rowEnd, pointers);
-        float* paddedBias = stackalloc float[64];
+        float* paddedBias = stackalloc float[MaxPanelWidth];
         var strip = new GemmStrip
         {
-            RowCount = rows,
+            RowCount = rowEnd - rowBegin,
             Segments = 1,
             Depth = block.Depth,
             APointers = pointers,
             AStep = block.PackedA != null ? TKernel.Rows : p.AStep,
-            BStep = TKernel.Columns,
             CStep = p.N,
             Store = block.Store,
         };
-        for (int column = columnBegin; column < columnEnd; column += TKernel.Columns)
+        for (int panel = panelBegin; panel < panelEnd; panel++)
         {
-            strip.ColumnCount = Math.Min(TKernel.Columns, columnEnd - column);
-            strip.B = block.PackedB + (nint)(column - block.ColumnBegin) * block.Depth;
+            int start = block.Panels.Start(panel), column = block.ColumnBegin + start, width = block.Panels.Vectors(panel) * TKernel.Lanes;
+            strip.Vectors = block.Panels.Vectors(panel);
+            strip.ColumnCount = Math.Min(width, block.ColumnEnd - column);
+            strip.B = block.PackedB + (nint)start * block.Depth;
             strip.C = p.C + (nint)rowBegin * p.N + column;
             if ((strip.Store & GemmStore.Bias) != 0)
             {
                 strip.Bias = p.Bias + column;
-                if (strip.ColumnCount < TKernel.Columns)
+                if (strip.ColumnCount < width)
                 {
-                    new Span<float>(strip.Bias, strip.ColumnCount).CopyTo(new Span<float>(paddedBias, 64));
+                    new Span<float>(strip.Bias, strip.ColumnCount).CopyTo(new Span<float>(paddedBias, MaxPanelWidth));
                     strip.Bias = paddedBias;
                 }
             }
             TKernel.Run(strip);
         }
     }
+
+    /// <summary>Elements of the widest panel.</summary>
+    private const int MaxPanelWidth = 3 * 16;
 
     private static void SetPointers<TKernel>(in Block block, int rowBegin, int rowEnd, float** pointers) where TKernel : struct, IGemmKernel
     {
@@ -149,11 +156,10 @@ internal static unsafe partial class Gemm
     private static void PackB<TKernel>(in Block block, int panel) where TKernel : struct, IGemmKernel
     {
         ref readonly var p = ref block.P;
-        int column = block.ColumnBegin + panel * TKernel.Columns;
+        int start = block.Panels.Start(panel), column = block.ColumnBegin + start, width = block.Panels.Vectors(panel) * TKernel.Lanes;
         GemmPack.Panel(
             p.B + block.DepthBegin * p.BStep + column * p.BColumn, p.BStep, p.BColumn, block.Depth,
-            Math.Min(TKernel.Columns, block.ColumnEnd - column), TKernel.Columns,
-            block.PackedB + (nint)panel * TKernel.Columns * block.Depth);
+            Math.Min(width, block.ColumnEnd - column), width, block.PackedB + (nint)start * block.Depth);
     }
 
     private static void PackA<TKernel>(in Block block, int panel) where TKernel : struct, IGemmKernel

@@ -16,45 +16,47 @@ internal static unsafe class GemmPack
     /// <param name="lanes">Lanes that exist, 1 to <paramref name="width"/>.</param>
     public static void Panel(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
     {
-        if (lanes < width)
-            PartialPanel(source, kStep, laneStep, depth, lanes, width, panel);
-        else if (laneStep == 1)
+        if (lanes == width && laneStep == 1 && width % 4 == 0)
             CopyRows(source, kStep, depth, width, panel);
-        else if (Avx.IsSupported && width >= 6)
+        else if (lanes == width && kStep == 1 && Avx.IsSupported && (width == 4 || width % 8 == 0))
             Transpose(source, laneStep, depth, width, panel);
         else
-            PartialPanel(source, kStep, laneStep, depth, lanes, width, panel);
+            CopyElements(source, kStep, laneStep, depth, lanes, width, panel);
     }
 
     private static void CopyRows(float* source, nint kStep, int depth, int width, float* panel)
     {
-        if (width % 8 == 0)
+        if (width == 24)
+        {
+            for (int k = 0; k < depth; k++, source += kStep, panel += 24)
+            {
+                Vector256.Store(Vector256.Load(source), panel);
+                Vector256.Store(Vector256.Load(source + 8), panel + 8);
+                Vector256.Store(Vector256.Load(source + 16), panel + 16);
+            }
+        }
+        else if (width % 16 == 0)
         {
             for (int k = 0; k < depth; k++, source += kStep, panel += width)
             {
-                for (int j = 0; j < width; j += 8)
+                for (int j = 0; j < width; j += 16)
+                {
                     Vector256.Store(Vector256.Load(source + j), panel + j);
-            }
-        }
-        else if (width == 6)
-        {
-            for (int k = 0; k < depth; k++, source += kStep, panel += 6)
-            {
-                Vector128.Store(Vector128.Load(source), panel);
-                *(double*)(panel + 4) = *(double*)(source + 4);
+                    Vector256.Store(Vector256.Load(source + j + 8), panel + j + 8);
+                }
             }
         }
         else
         {
             for (int k = 0; k < depth; k++, source += kStep, panel += width)
             {
-                for (int j = 0; j < width; j++)
-                    panel[j] = source[j];
+                for (int j = 0; j < width; j += 4)
+                    Vector128.Store(Vector128.Load(source + j), panel + j);
             }
         }
     }
 
-    private static void PartialPanel(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
+    private static void CopyElements(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
     {
         for (int k = 0; k < depth; k++, source += kStep, panel += width)
         {
@@ -65,19 +67,17 @@ internal static unsafe class GemmPack
         }
     }
 
-    /// <summary>Lanes are rows of the source: blocks of 8 x 8 are turned in registers.</summary>
+    /// <summary>Lanes are rows of the source: blocks of 8 x 8, or of 4 x 8, are turned in registers.</summary>
     private static void Transpose(float* source, nint laneStep, int depth, int width, float* panel)
     {
         int k = 0;
-        // Stores of a panel of 6 write 8 lanes, the next row then overwrites the 2 too many: the last rows are left to the scalar loop.
-        for (; k + 8 <= (width % 8 == 0 ? depth : depth - 1); k += 8)
+        for (; k + 8 <= depth; k += 8)
         {
             float* to = panel + (nint)k * width;
-            int lane = 0;
-            for (; lane + 8 <= width; lane += 8)
-                Turn8(source + lane * laneStep + k, laneStep, 8, to + lane, width);
-            if (lane < width)
-                Turn8(source + lane * laneStep + k, laneStep, width - lane, to + lane, width);
+            if (width == 4)
+                Turn4(source + k, laneStep, to);
+            for (int lane = 0; lane + 8 <= width; lane += 8)
+                Turn8(source + lane * laneStep + k, laneStep, to + lane, width);
         }
         for (; k < depth; k++)
         {
@@ -86,8 +86,32 @@ internal static unsafe class GemmPack
         }
     }
 
+    /// <summary>4 lanes of 8 k.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Turn8(float* source, nint step, int lanes, float* to, int toStep)
+    private static void Turn4(float* source, nint step, float* to)
+    {
+        var r0 = Vector256.Load(source);
+        var r1 = Vector256.Load(source + step);
+        var r2 = Vector256.Load(source + 2 * step);
+        var r3 = Vector256.Load(source + 3 * step);
+        var t0 = Avx.UnpackLow(r0, r1);
+        var t1 = Avx.UnpackHigh(r0, r1);
+        var t2 = Avx.UnpackLow(r2, r3);
+        var t3 = Avx.UnpackHigh(r2, r3);
+        // Each now holds four lanes of k and of k + 4.
+        r0 = Avx.Shuffle(t0, t2, 0x44);
+        r1 = Avx.Shuffle(t0, t2, 0xEE);
+        r2 = Avx.Shuffle(t1, t3, 0x44);
+        r3 = Avx.Shuffle(t1, t3, 0xEE);
+        Vector256.Store(Avx.Permute2x128(r0, r1, 0x20), to);
+        Vector256.Store(Avx.Permute2x128(r2, r3, 0x20), to + 8);
+        Vector256.Store(Avx.Permute2x128(r0, r1, 0x31), to + 16);
+        Vector256.Store(Avx.Permute2x128(r2, r3, 0x31), to + 24);
+    }
+
+    /// <summary>8 lanes of 8 k.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn8(float* source, nint step, float* to, nint toStep)
     {
         var r0 = Vector256.Load(source);
         var r1 = Vector256.Load(source + step);
@@ -95,8 +119,8 @@ internal static unsafe class GemmPack
         var r3 = Vector256.Load(source + 3 * step);
         var r4 = Vector256.Load(source + 4 * step);
         var r5 = Vector256.Load(source + 5 * step);
-        var r6 = lanes > 6 ? Vector256.Load(source + 6 * step) : default;
-        var r7 = lanes > 7 ? Vector256.Load(source + 7 * step) : default;
+        var r6 = Vector256.Load(source + 6 * step);
+        var r7 = Vector256.Load(source + 7 * step);
         // Pairs of lanes, then quadruples, then the halves.
         var t0 = Avx.UnpackLow(r0, r1);
         var t1 = Avx.UnpackHigh(r0, r1);
@@ -116,11 +140,11 @@ internal static unsafe class GemmPack
         r7 = Avx.Shuffle(t5, t7, 0xEE);
         Vector256.Store(Avx.Permute2x128(r0, r4, 0x20), to);
         Vector256.Store(Avx.Permute2x128(r1, r5, 0x20), to + toStep);
-        Vector256.Store(Avx.Permute2x128(r2, r6, 0x20), to + 2 * (nint)toStep);
-        Vector256.Store(Avx.Permute2x128(r3, r7, 0x20), to + 3 * (nint)toStep);
-        Vector256.Store(Avx.Permute2x128(r0, r4, 0x31), to + 4 * (nint)toStep);
-        Vector256.Store(Avx.Permute2x128(r1, r5, 0x31), to + 5 * (nint)toStep);
-        Vector256.Store(Avx.Permute2x128(r2, r6, 0x31), to + 6 * (nint)toStep);
-        Vector256.Store(Avx.Permute2x128(r3, r7, 0x31), to + 7 * (nint)toStep);
+        Vector256.Store(Avx.Permute2x128(r2, r6, 0x20), to + 2 * toStep);
+        Vector256.Store(Avx.Permute2x128(r3, r7, 0x20), to + 3 * toStep);
+        Vector256.Store(Avx.Permute2x128(r0, r4, 0x31), to + 4 * toStep);
+        Vector256.Store(Avx.Permute2x128(r1, r5, 0x31), to + 5 * toStep);
+        Vector256.Store(Avx.Permute2x128(r2, r6, 0x31), to + 6 * toStep);
+        Vector256.Store(Avx.Permute2x128(r3, r7, 0x31), to + 7 * toStep);
     }
 }

@@ -1,16 +1,16 @@
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
-/// A strip of register tiles: the innermost part of every matrix product and of the convolutions. One tile is
-/// <see cref="Rows"/> x <see cref="Columns"/> accumulators that stay in vector registers while k runs.
+/// A strip of register tiles: the innermost part of every matrix product. One tile is <see cref="Rows"/> rows by one to three
+/// vectors of accumulators that stay in registers while k runs.
 /// </summary>
 internal unsafe interface IGemmKernel
 {
     /// <summary>Rows of C in a tile (MR).</summary>
     static abstract int Rows { get; }
 
-    /// <summary>Columns of C in a tile (NR), a whole number of vectors: the width of a panel of packed B.</summary>
-    static abstract int Columns { get; }
+    /// <summary>Elements of a vector.</summary>
+    static abstract int Lanes { get; }
 
     /// <summary>Computes all tiles of the strip.</summary>
     static abstract void Run(in GemmStrip strip);
@@ -31,21 +31,25 @@ internal enum GemmStore
 }
 
 /// <summary>
-/// One panel of B against a column of row tiles of A:
+/// One packed panel of B, <see cref="Vectors"/> vectors wide, against a column of row tiles of A:
 /// C[row, 0..ColumnCount) = sum over s &lt; Segments, k &lt; Depth of A[row, s, k] * B[s * Depth + k, column].
 /// </summary>
 /// <remarks>
 /// A is addressed through pointers, Segments groups of MR of them per row tile: element (row r of tile t, s, k) is
 /// <c>APointers[(t * Segments + s) * MR + r][k * AStep]</c>. A plain matrix has one segment and a pointer per row (AStep 1, or the
-/// row length when A is stored transposed, or MR when it is packed); a convolution has one segment per filter tap, so that A is
-/// never gathered in memory. Pointers of rows beyond <see cref="RowCount"/> in the last tile must be readable; what they give is not stored.
+/// row length when A is stored transposed, or MR when it is packed); a convolution has one segment per filter tap, so that A need
+/// not be gathered in memory. Steps of 1 and MR are fast. Pointers of rows beyond <see cref="RowCount"/> in the last tile must be
+/// readable; what they give is not stored. Every element is summed in the order of s and k with one accumulator.
 /// </remarks>
 internal unsafe struct GemmStrip
 {
     /// <summary>Rows of C, over all tiles.</summary>
     public int RowCount;
 
-    /// <summary>Columns of C that are stored, 1 to NR.</summary>
+    /// <summary>Width of the panel in vectors, 1 to 3.</summary>
+    public int Vectors;
+
+    /// <summary>Columns of C that are stored, 1 to the width of the panel.</summary>
     public int ColumnCount;
 
     public int Segments;
@@ -58,19 +62,98 @@ internal unsafe struct GemmStrip
     /// <summary>Elements from k to k + 1 in A.</summary>
     public nint AStep;
 
-    /// <summary>The panel: row k has NR readable elements.</summary>
+    /// <summary>The panel: the whole width for k = 0, then for k = 1, and so on; see <see cref="GemmPack"/>.</summary>
     public float* B;
-
-    /// <summary>Elements from k to k + 1 in B: NR when packed.</summary>
-    public nint BStep;
 
     public float* C;
 
     /// <summary>Elements from one row of C to the next.</summary>
     public nint CStep;
 
-    /// <summary>NR readable elements, when <see cref="GemmStore.Bias"/> is set.</summary>
+    /// <summary>As many readable elements as the panel is wide, when <see cref="GemmStore.Bias"/> is set.</summary>
     public float* Bias;
 
     public GemmStore Store;
+}
+
+/// <summary>
+/// How N columns are cut into panels: as many of three vectors as leave a rest of panels of two, and one of one vector when there
+/// is no more. Never more than a vector is wasted, and tiles of one vector, which cannot keep the multipliers busy, are avoided.
+/// </summary>
+internal readonly struct GemmPanels
+{
+    private readonly int _lanes, _threes, _vectors;
+
+    public GemmPanels(int columns, int lanes)
+    {
+        _lanes = lanes;
+        _vectors = (columns + lanes - 1) / lanes;
+        int twos = _vectors == 1 ? 0 : (3 - _vectors % 3) % 3;
+        _threes = _vectors == 1 ? 0 : (_vectors - 2 * twos) / 3;
+        Count = _vectors == 1 ? 1 : _threes + twos;
+    }
+
+    /// <summary>Number of panels.</summary>
+    public int Count { get; }
+
+    /// <summary>Columns of all panels together, padding included.</summary>
+    public int PaddedColumns => _vectors * _lanes;
+
+    /// <summary>Width of a panel in vectors.</summary>
+    public int Vectors(int panel) => panel < _threes ? 3 : _vectors == 1 ? 1 : 2;
+
+    /// <summary>First column of a panel; for <see cref="Count"/>, the end of the last.</summary>
+    public int Start(int panel) => _vectors == 1
+        ? panel * _lanes
+        : (3 * Math.Min(panel, _threes) + 2 * Math.Max(0, panel - _threes)) * _lanes;
+}
+
+/// <summary>A number that the JIT knows: a kernel over it is compiled once for each value, without the branches not taken.</summary>
+internal interface IConstant
+{
+    static abstract int Value { get; }
+}
+
+internal readonly struct Zero : IConstant
+{
+    public static int Value => 0;
+}
+
+internal readonly struct One : IConstant
+{
+    public static int Value => 1;
+}
+
+internal readonly struct Two : IConstant
+{
+    public static int Value => 2;
+}
+
+internal readonly struct Three : IConstant
+{
+    public static int Value => 3;
+}
+
+internal readonly struct Four : IConstant
+{
+    public static int Value => 4;
+}
+
+internal readonly struct Eight : IConstant
+{
+    public static int Value => 8;
+}
+
+/// <summary>Copies the valid part of a tile at the border of C.</summary>
+internal static unsafe class GemmEdge
+{
+    public static void Store(float* tile, int tileStep, int rows, in GemmStrip strip, float* c)
+    {
+        bool add = (strip.Store & GemmStore.Accumulate) != 0;
+        for (int r = 0; r < rows; r++, tile += tileStep, c += strip.CStep)
+        {
+            for (int j = 0; j < strip.ColumnCount; j++)
+                c[j] = add ? c[j] + tile[j] : tile[j];
+        }
+    }
 }
