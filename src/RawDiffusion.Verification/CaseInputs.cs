@@ -13,6 +13,10 @@ public static class CaseInputs
     internal const int SecondCotangentStream = 2000;
     internal const int DirectionStream = 3000;
 
+    /// <summary>What was drawn for the case this thread draws for, by stream: a gradcheck asks for the same values many times.</summary>
+    [ThreadStatic]
+    private static (OperationCase? Case, Dictionary<int, double[]> Values) s_drawn;
+
     /// <summary>Makes the inputs of a case on a device.</summary>
     public static Tensor[] Make(OperationCase operationCase, Backend device)
     {
@@ -27,7 +31,7 @@ public static class CaseInputs
         return inputs;
     }
 
-    /// <summary>The values of a floating input, each of them a float32 number.</summary>
+    /// <summary>The values of a floating input, each of them a float32 number. Not to be changed.</summary>
     public static double[] Values(OperationCase operationCase, int input)
     {
         var spec = operationCase.Inputs[input];
@@ -51,8 +55,9 @@ public static class CaseInputs
 
     internal static double[] Normals(OperationCase operationCase, int stream, int count)
     {
+        if (!Draw(operationCase, stream, count, out double[] values))
+            return values;
         var state = State(operationCase, stream);
-        var values = new double[count];
         for (int i = 0; i < count; i++)
         {
             var (r0, r1, _, _) = Philox.Block(state, (ulong)i);
@@ -64,8 +69,9 @@ public static class CaseInputs
 
     internal static double[] Uniforms(OperationCase operationCase, int stream, int count, double low, double high)
     {
+        if (!Draw(operationCase, stream, count, out double[] values))
+            return values;
         var state = State(operationCase, stream);
-        var values = new double[count];
         for (int i = 0; i < count; i++)
         {
             float value = (float)(low + (high - low) * (Philox.Element(state, i) >> 8) * Math.Pow(2, -24));
@@ -73,6 +79,17 @@ public static class CaseInputs
             values[i] = value < high ? value : MathF.BitDecrement((float)high);
         }
         return values;
+    }
+
+    /// <returns>Whether the values are still to be drawn.</returns>
+    private static bool Draw(OperationCase operationCase, int stream, int count, out double[] values)
+    {
+        if (!ReferenceEquals(s_drawn.Case, operationCase))
+            s_drawn = (operationCase, []);
+        if (s_drawn.Values.TryGetValue(stream, out values!) && values.Length == count)
+            return false;
+        s_drawn.Values[stream] = values = new double[count];
+        return true;
     }
 
     private static PhiloxState State(OperationCase operationCase, int stream) =>
