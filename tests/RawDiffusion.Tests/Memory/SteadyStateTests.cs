@@ -35,7 +35,7 @@ public class SteadyStateTests
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 100; i++)
             training.Step();
-        Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / 100, 0, 8 * 1024);
+        Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / 100, 0, 6 * 1024);
     }
 
     private sealed class Training
