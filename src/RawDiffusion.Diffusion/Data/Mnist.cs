@@ -35,7 +35,10 @@ public static class Mnist
             throw new FileFormatException(imagePath, $"its values are {Describe(images)}, not images of {Side} x {Side}");
         var labels = Idx.Load(labelPath);
         if (labels.Extents is not [int count] || count != images.Extents[0])
-            throw new FileFormatException(labelPath, $"its values are {Describe(labels)}, not one label for each of the {images.Extents[0]} images in {imageName}");
+        {
+            throw new FileFormatException(
+                labelPath, $"its values are {Describe(labels)}, not one label for each of the {images.Extents[0]} images in {imageName}");
+        }
         byte largest = labels.Values.DefaultIfEmpty().Max();
         if (largest >= Classes)
             throw new FileFormatException(labelPath, $"it holds the label {largest}; labels are 0 to {Classes - 1}");

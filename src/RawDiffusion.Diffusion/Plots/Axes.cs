@@ -52,7 +52,8 @@ public sealed class Axes
     /// <param name="label">Its line in the legend, or null for none.</param>
     /// <param name="color">Null takes the next of <see cref="Color.Cycle"/>.</param>
     public void Plot(
-        ReadOnlySpan<double> x, ReadOnlySpan<double> y, string? label = null, Color? color = null, double width = 1.5, double alpha = 1, bool dashed = false)
+        ReadOnlySpan<double> x, ReadOnlySpan<double> y, string? label = null, Color? color = null, double width = 1.5, double alpha = 1,
+        bool dashed = false)
     {
         if (x.Length != y.Length)
             throw new ArgumentException($"Axes.Plot: {x.Length} x and {y.Length} y make no points.");

@@ -60,7 +60,8 @@ internal sealed class Canvas
     {
         double radius = width / 2, reach = radius + 0.5;
         double dx = x1 - x0, dy = y1 - y0, square = dx * dx + dy * dy;
-        var (left, top, right, bottom) = Bounds(Math.Min(x0, x1) - radius, Math.Min(y0, y1) - radius, Math.Max(x0, x1) + radius, Math.Max(y0, y1) + radius);
+        var (left, top, right, bottom) = Bounds(
+            Math.Min(x0, x1) - radius, Math.Min(y0, y1) - radius, Math.Max(x0, x1) + radius, Math.Max(y0, y1) + radius);
         if (left >= right || top >= bottom)
             return;
         (_maskLeft, _maskTop) = (Math.Min(_maskLeft, left), Math.Min(_maskTop, top));
@@ -107,6 +108,7 @@ internal sealed class Canvas
     /// <summary>Share of the pixels of a box that are darker than the grid: how much has been drawn there.</summary>
     public double Occupancy(int left, int top, int right, int bottom)
     {
+        (left, top, right, bottom) = (Math.Max(0, left), Math.Max(0, top), Math.Min(Width, right), Math.Min(Height, bottom));
         int dark = 0;
         for (int y = top; y < bottom; y++)
         {

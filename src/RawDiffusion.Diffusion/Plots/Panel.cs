@@ -109,24 +109,29 @@ internal sealed class Panel
         {
             double from = Math.Max(0, start), to = Math.Min(length, start + dash);
             if (from < to)
-                canvas.MaskSegment(x0 + (x1 - x0) * from / length, y0 + (y1 - y0) * from / length, x0 + (x1 - x0) * to / length, y0 + (y1 - y0) * to / length, width);
+            {
+                double dx = (x1 - x0) / length, dy = (y1 - y0) / length;
+                canvas.MaskSegment(x0 + dx * from, y0 + dy * from, x0 + dx * to, y0 + dy * to, width);
+            }
         }
         return travelled + length;
     }
 
     private void DrawTicks(Canvas canvas, Scale x, Scale y, double left, double bottom, double rule)
     {
-        double size = TickSize * _unit, length = TickLength * _unit;
+        double size = TickSize * _unit, length = TickLength * _unit, gap = Gap * _unit, capHeight = StrokeFont.CapHeight * size;
         foreach (var tick in _xTicks)
         {
             FillRule(canvas, x[tick.Value], bottom + rule, bottom + rule + length, rule, vertical: true, Color.Ink);
-            StrokeFont.Draw(canvas, tick.Label, x[tick.Value] + rule / 2, bottom + length + Gap * _unit + StrokeFont.CapHeight * size + rule, size, Color.Ink, anchor: 0.5);
+            double baseline = bottom + rule + length + gap + capHeight;
+            StrokeFont.Draw(canvas, tick.Label, x[tick.Value] + rule / 2, baseline, size, Color.Ink, anchor: 0.5);
         }
         foreach (var tick in _yTicks)
         {
             double reach = tick.Label.Length > 0 ? length : 0.5 * length;
             FillRule(canvas, y[tick.Value], left - reach, left, rule, vertical: false, Color.Ink);
-            StrokeFont.Draw(canvas, tick.Label, left - length - Gap * _unit, y[tick.Value] + rule / 2 + StrokeFont.CapHeight * size / 2, size, Color.Ink, anchor: 1);
+            double baseline = y[tick.Value] + rule / 2 + capHeight / 2;
+            StrokeFont.Draw(canvas, tick.Label, left - length - gap, baseline, size, Color.Ink, anchor: 1);
         }
     }
 
@@ -135,7 +140,8 @@ internal sealed class Panel
         double middleX = (left + right) / 2, middleY = (top + bottom) / 2, size = LabelSize * _unit;
         StrokeFont.Draw(canvas, _axes.Title, middleX, top - 8 * _unit, TitleSize * _unit, Color.Ink, anchor: 0.5);
         StrokeFont.Draw(canvas, _axes.XLabel, middleX, bottom + MarginBottom - 4 * _unit, size, Color.Ink, anchor: 0.5);
-        StrokeFont.Draw(canvas, _axes.YLabel, left - MarginLeft + StrokeFont.CapHeight * size + 2 * _unit, middleY, size, Color.Ink, anchor: 0.5, upward: true);
+        double lineX = left - MarginLeft + StrokeFont.CapHeight * size + 2 * _unit;
+        StrokeFont.Draw(canvas, _axes.YLabel, lineX, middleY, size, Color.Ink, anchor: 0.5, upward: true);
     }
 
     /// <summary>Puts the legend into the corner where least has been drawn.</summary>
@@ -152,8 +158,7 @@ internal sealed class Panel
         {
             foreach (double boxLeft in new[] { right - distance - width, left + distance })
             {
-                double occupancy = canvas.Occupancy(
-                    Math.Max(0, (int)boxLeft), Math.Max(0, (int)boxTop), Math.Min(canvas.Width, (int)(boxLeft + width)), Math.Min(canvas.Height, (int)(boxTop + height)));
+                double occupancy = canvas.Occupancy((int)boxLeft, (int)boxTop, (int)(boxLeft + width), (int)(boxTop + height));
                 if (occupancy < bestOccupancy)
                     (bestLeft, bestTop, bestOccupancy) = (Math.Round(boxLeft), Math.Round(boxTop), occupancy);
             }

@@ -142,7 +142,9 @@ internal sealed class SafetensorsHeader
             {
                 case "dtype":
                     repeated = dtype is not null;
-                    dtype = reader.TokenType == JsonTokenType.String ? reader.GetString() : throw Malformed($"the dtype of tensor {quoted} is not a string");
+                    dtype = reader.TokenType == JsonTokenType.String
+                        ? reader.GetString()
+                        : throw Malformed($"the dtype of tensor {quoted} is not a string");
                     break;
                 case "shape":
                     repeated = shape is not null;
@@ -167,7 +169,10 @@ internal sealed class SafetensorsHeader
             throw Malformed($"data_offsets of tensor {quoted} are not a begin and an end");
         long length = offsets[1] - offsets[0];
         if (!TryByteCount(shape, size, out long expected) || expected != length)
-            throw Malformed($"tensor {quoted} of dtype {dtype} and shape [{string.Join(", ", shape.Take(8))}{(shape.Count > 8 ? ", ..." : "")}] does not fill {length} bytes");
+        {
+            string extents = string.Join(", ", shape.Take(8)) + (shape.Count > 8 ? ", ..." : "");
+            throw Malformed($"tensor {quoted} of dtype {dtype} and shape [{extents}] does not fill {length} bytes");
+        }
         return new SafetensorsEntry(name, dtype, shape, offsets[0], length);
     }
 
@@ -258,7 +263,7 @@ internal sealed class SafetensorsHeader
         byte[] bytes = buffer.ToArray();
         long length = bytes.Length - LengthBytes;
         if (length > LongestHeader)
-            throw new ArgumentException($"A safetensors header of {length} bytes is longer than the {LongestHeader} that the format allows.");
+            throw new ArgumentException($"A safetensors header of {length} bytes is longer than the format allows ({LongestHeader}).");
         BinaryPrimitives.WriteInt64LittleEndian(bytes, length);
         return bytes;
     }
@@ -273,7 +278,7 @@ internal sealed class SafetensorsHeader
         }
         catch (EncoderFallbackException e)
         {
-            throw new ArgumentException($"{FileFormatException.Quote(text)} is not valid Unicode and cannot be written to a safetensors file.", e);
+            throw new ArgumentException($"{FileFormatException.Quote(text)} is not valid Unicode; no safetensors file can hold it.", e);
         }
     }
 }
