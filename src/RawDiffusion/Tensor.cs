@@ -85,6 +85,17 @@ public partial class Tensor
     /// <summary>Forgets the gradient. Its memory is kept for the next one.</summary>
     public void ZeroGrad() => _grad = null;
 
+    /// <summary>
+    /// Hands the memory back to the pool now instead of at the end of a scope. Using this tensor, or any that shares its memory,
+    /// throws from here on. For loops that replace a large state step by step.
+    /// </summary>
+    public void Release()
+    {
+        var storage = Storage;
+        storage.Owner = null;
+        storage.Backend.Release(storage);
+    }
+
     internal void SetProducer(Function producer)
     {
         Producer = producer;
