@@ -1,0 +1,67 @@
+using RawDiffusion.Backends;
+
+namespace RawDiffusion.Diffusion.Processes;
+
+/// <summary>
+/// The T-step discretisation of a process (DDPM): step i in 0..T-1 stands for the time t_i = (i + 1) / T, so that
+/// alpha_bar_i = alpha(t_i)^2 and beta_i = 1 - alpha_bar_i / alpha_bar_(i-1) with alpha_bar_(-1) = 1. Training draws steps from
+/// it; the tables live on the device, so drawing a batch of times needs no host.
+/// </summary>
+public sealed class DiscreteSchedule
+{
+    /// <summary>The number of steps of Ho et al. 2020.</summary>
+    public const int DefaultSteps = 1000;
+
+    private readonly Tensor _alpha;
+    private readonly Tensor _sigma;
+    private readonly Tensor _networkTime;
+
+    /// <exception cref="ArgumentException">Fewer than one step, or alpha does not fall from step to step.</exception>
+    public DiscreteSchedule(ForwardProcess process, int steps = DefaultSteps, Backend? device = null)
+    {
+        if (steps < 1)
+            throw new ArgumentException($"a schedule needs at least 1 step, not {steps}");
+        Process = process;
+        AlphaBar = new double[steps];
+        Beta = new double[steps];
+        double[] alpha = new double[steps], sigma = new double[steps], networkTime = new double[steps];
+        for (int i = 0; i < steps; i++)
+        {
+            double t = Time(i, steps);
+            alpha[i] = process.Alpha(t);
+            sigma[i] = process.Sigma(t);
+            networkTime[i] = Denoiser.NetworkTime(t);
+            AlphaBar[i] = alpha[i] * alpha[i];
+            double previous = i == 0 ? 1 : AlphaBar[i - 1];
+            Beta[i] = 1 - AlphaBar[i] / previous;
+            if (!(AlphaBar[i] < previous))
+                throw new ArgumentException($"schedule {process.Name} is not monotone: alpha_bar is {previous} before step {i} and {AlphaBar[i]} after");
+        }
+        _alpha = Tensor.From(alpha, [steps, 1], device);
+        _sigma = Tensor.From(sigma, [steps, 1], device);
+        _networkTime = Tensor.From(networkTime, [steps, 1], device);
+    }
+
+    public ForwardProcess Process { get; }
+
+    /// <summary>Number of steps T.</summary>
+    public int Steps => Beta.Length;
+
+    /// <summary>alpha_bar_i = product of (1 - beta_j) for j up to i.</summary>
+    public double[] AlphaBar { get; }
+
+    public double[] Beta { get; }
+
+    /// <summary>The time of step i: (i + 1) / T.</summary>
+    public double Time(int step) => Time(step, Steps);
+
+    /// <summary>Draws n steps uniformly.</summary>
+    /// <returns>alpha, sigma and the network's time argument, each [n].</returns>
+    public (Tensor Alpha, Tensor Sigma, Tensor NetworkTime) Draw(int n, Generator generator)
+    {
+        var steps = Tensor.RandInt(generator, 0, Steps, [n], _alpha.Device);
+        return (F.Embedding(steps, _alpha).Reshape(n), F.Embedding(steps, _sigma).Reshape(n), F.Embedding(steps, _networkTime).Reshape(n));
+    }
+
+    private static double Time(int step, int steps) => (step + 1.0) / steps;
+}

@@ -1,0 +1,95 @@
+namespace RawDiffusion.Diffusion.Processes;
+
+/// <summary>
+/// A process with alpha^2 + sigma^2 = 1: the continuous limit of DDPM. Everything follows from the rate beta(t) and its
+/// integral: alpha(t) = exp(-B(t) / 2), B(t) = integral of beta from 0 to t; f = -beta / 2, g^2 = beta.
+/// </summary>
+public abstract class VariancePreserving : ForwardProcess
+{
+    /// <summary>beta(t).</summary>
+    public abstract double Beta(double t);
+
+    /// <summary>B(t), the integral of beta from 0 to t.</summary>
+    public abstract double IntegratedBeta(double t);
+
+    /// <summary>alpha(t)^2, the continuous counterpart of DDPM's alpha_bar_t.</summary>
+    public double AlphaBar(double t) => Math.Exp(-IntegratedBeta(CheckTime(t)));
+
+    public override double Alpha(double t) => Math.Exp(-0.5 * IntegratedBeta(CheckTime(t)));
+
+    /// <inheritdoc/>
+    /// <remarks>1 - exp(-B) by expm1, so that small times keep their digits.</remarks>
+    public override double Sigma(double t)
+    {
+        double b = IntegratedBeta(CheckTime(t));
+        // expm1(x) = 2 exp(x/2) sinh(x/2): exact to rounding for any x, and Math has no expm1.
+        return Math.Sqrt(2 * Math.Exp(-0.5 * b) * Math.Sinh(0.5 * b));
+    }
+
+    public override double Drift(double t) => -0.5 * Beta(CheckTime(t));
+
+    public override double DiffusionSquared(double t) => Beta(CheckTime(t));
+}
+
+/// <summary>
+/// beta(t) rises linearly (Ho et al. 2020; Song et al. 2021, equation 32). The defaults 0.1 and 20 are the continuous
+/// counterpart of DDPM's 1e-4 to 0.02 over 1,000 steps.
+/// </summary>
+public sealed class LinearSchedule : VariancePreserving
+{
+    /// <exception cref="ArgumentException">Unless 0 &lt;= betaMin &lt;= betaMax and betaMax &gt; 0: alpha would not fall.</exception>
+    public LinearSchedule(double betaMin = 0.1, double betaMax = 20)
+    {
+        if (!(betaMin >= 0 && betaMax >= betaMin && betaMax > 0 && double.IsFinite(betaMax)))
+            throw new ArgumentException($"a linear schedule needs 0 <= betaMin <= betaMax and betaMax > 0, not {betaMin} and {betaMax}");
+        BetaMin = betaMin;
+        BetaMax = betaMax;
+    }
+
+    public double BetaMin { get; }
+
+    public double BetaMax { get; }
+
+    public override string Name => "linear";
+
+    public override double Beta(double t) => BetaMin + t * (BetaMax - BetaMin);
+
+    public override double IntegratedBeta(double t) => BetaMin * t + 0.5 * t * t * (BetaMax - BetaMin);
+}
+
+/// <summary>
+/// alpha(t) = cos(pi/2 (t' + s) / (1 + s)) / cos(pi/2 s / (1 + s)) (Nichol and Dhariwal 2021, equation 17). Their discrete
+/// form clips beta at 0.999 because alpha would be 0 at the end; here t' = t * End with End chosen so that alpha(1) equals
+/// <see cref="FinalAlpha"/>, which keeps the process smooth.
+/// </summary>
+public sealed class CosineSchedule : VariancePreserving
+{
+    private readonly double _end;
+    private readonly double _logCosStart;
+
+    /// <param name="s">Offset that keeps beta from vanishing at time 0.</param>
+    /// <param name="finalAlpha">alpha at time 1; about what the linear schedule ends with.</param>
+    public CosineSchedule(double s = 0.008, double finalAlpha = 0.004)
+    {
+        if (!(s >= 0 && finalAlpha is > 0 and < 1))
+            throw new ArgumentException($"a cosine schedule needs s >= 0 and 0 < finalAlpha < 1, not {s} and {finalAlpha}");
+        Offset = s;
+        FinalAlpha = finalAlpha;
+        double start = Math.PI / 2 * s / (1 + s);
+        _logCosStart = Math.Log(Math.Cos(start));
+        _end = Math.Acos(finalAlpha * Math.Cos(start)) / (Math.PI / 2) * (1 + s) - s;
+    }
+
+    public double Offset { get; }
+
+    public double FinalAlpha { get; }
+
+    public override string Name => "cosine";
+
+    private double Angle(double t) => Math.PI / 2 * (t * _end + Offset) / (1 + Offset);
+
+    // beta = -2 d log alpha / dt = 2 tan(angle) d angle / dt.
+    public override double Beta(double t) => Math.PI * _end / (1 + Offset) * Math.Tan(Angle(t));
+
+    public override double IntegratedBeta(double t) => t == 0 ? 0 : -2 * (Math.Log(Math.Cos(Angle(t))) - _logCosStart);
+}
