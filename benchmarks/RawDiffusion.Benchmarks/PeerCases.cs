@@ -1,0 +1,88 @@
+using System.Text.Json.Nodes;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Optim;
+
+namespace RawDiffusion.Benchmarks;
+
+/// <summary>The computations that are compared, each as one call; the same as in <c>peers/torch_cpu.py</c>.</summary>
+internal static class PeerCases
+{
+    private static readonly Generator s_generator = new(0);
+
+    public static Action Create(JsonObject request)
+    {
+        int Number(string name) => request[name]!.GetValue<int>();
+        bool Flag(string name) => request[name]!.GetValue<bool>();
+        return request["op"]!.GetValue<string>() switch
+        {
+            "gemm" => Gemm(Number("n")),
+            "conv" => Conv(Number("batch"), Number("size"), Number("channels"), Flag("backward")),
+            "group_norm" => GroupNorm(Number("batch"), Number("size"), Number("channels"), Number("groups"), Flag("silu")),
+            "attention" => Attention(Number("batch"), Number("heads"), Number("queries"), Number("keys"), Number("dim")),
+            "mlp_step" => MlpStep(Number("batch")),
+            var unknown => throw new ArgumentException($"unknown operation '{unknown}'"),
+        };
+    }
+
+    private static Tensor Random(params ReadOnlySpan<int> shape) => Tensor.Randn(s_generator, new Shape(shape));
+
+    private static Action Gemm(int n)
+    {
+        Tensor a = Random(n, n), b = Random(n, n);
+        return () => InScope(() => a.MatMul(b));
+    }
+
+    private static Action Conv(int batch, int size, int channels, bool backward)
+    {
+        Tensor x = Random(batch, size, size, channels).RequireGrad(backward), w = (Random(channels, 3, 3, channels) * 0.1).RequireGrad(backward);
+        var g = Random(batch, size, size, channels);
+        return backward ? ForwardBackward(() => F.Conv2d(x, w, padding: 1), g, x, w) : () => InScope(() => F.Conv2d(x, w, padding: 1));
+    }
+
+    private static Action GroupNorm(int batch, int size, int channels, int groups, bool silu)
+    {
+        var x = Random(batch, size, size, channels).RequireGrad();
+        Tensor w = Tensor.Ones([channels]).RequireGrad(), b = Tensor.Zeros([channels]).RequireGrad();
+        var g = Random(batch, size, size, channels);
+        return ForwardBackward(() => silu ? F.GroupNormSilu(x, groups, w, b) : F.GroupNorm(x, groups, w, b), g, x, w, b);
+    }
+
+    private static Action Attention(int batch, int heads, int queries, int keys, int dim)
+    {
+        var q = Random(batch, queries, heads, dim).RequireGrad();
+        Tensor k = Random(batch, keys, heads, dim).RequireGrad(), v = Random(batch, keys, heads, dim).RequireGrad();
+        return ForwardBackward(() => F.ScaledDotProductAttention(q, k, v), Random(batch, queries, heads, dim), q, k, v);
+    }
+
+    /// <summary>One whole step of the preset: data, noise, forward, backward, clipping, AdamW and moving average.</summary>
+    private static Action MlpStep(int batch)
+    {
+        var data = new EightGaussians();
+        var schedule = new DiscreteSchedule(new LinearSchedule());
+        var model = new MlpDenoiser(s_generator, Device.Cpu);
+        var optimizer = new AdamW(model.NamedParameters(), 1e-3);
+        var ema = new Ema(model, 0.999);
+        var trainer = new Trainer(
+            optimizer, ema, new TrainerOptions { Steps = int.MaxValue, LearningRate = 1e-3, MaxGradientNorm = 1 },
+            () => SimpleLoss.Compute(model.Forward, schedule, data.Sample(batch, s_generator, Device.Cpu), s_generator));
+        return () => trainer.RunStep(readLoss: false);
+    }
+
+    private static void InScope(Func<Tensor> run)
+    {
+        using var scope = new MemoryScope();
+        run();
+    }
+
+    private static Action ForwardBackward(Func<Tensor> run, Tensor gradient, params Tensor[] leaves) => () =>
+    {
+        using var scope = new MemoryScope();
+        run().Backward(gradient);
+        foreach (var leaf in leaves)
+            leaf.ZeroGrad();
+    };
+}

@@ -1,0 +1,98 @@
+"""The PyTorch side of the comparison: answers timing requests on standard input.
+
+A request is a line of JSON, {"op": ..., parameters, "seconds": how long to measure}; the answer is a line with the median
+seconds per call of every lane. Lanes are ways an ordinary user might run the same computation; the fastest one counts.
+"""
+import json
+import math
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def timed(step, seconds):
+    """Median seconds per call: two warm-up calls, then calls until the time is used, at least three."""
+    step()
+    step()
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    times.sort()
+    return times[len(times) // 2]
+
+
+def gemm(n):
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    return {"eager": lambda: a @ b}
+
+
+def conv(batch, size, channels, backward):
+    def lane(layout):
+        x = torch.randn(batch, channels, size, size).to(memory_format=layout).requires_grad_(backward)
+        w = (torch.randn(channels, channels, 3, 3) * 0.1).to(memory_format=layout).requires_grad_(backward)
+        g = torch.randn(batch, channels, size, size).to(memory_format=layout)
+
+        def step():
+            x.grad = w.grad = None
+            y = F.conv2d(x, w, padding=1)
+            if backward:
+                y.backward(g)
+        return step
+    return {name: lane(layout) for name, layout in LAYOUTS.items()}
+
+
+def group_norm(batch, size, channels, groups, silu):
+    def lane(layout):
+        x = torch.randn(batch, channels, size, size).to(memory_format=layout).requires_grad_()
+        w, b = torch.ones(channels, requires_grad=True), torch.zeros(channels, requires_grad=True)
+        g = torch.randn(batch, channels, size, size).to(memory_format=layout)
+
+        def step():
+            x.grad = w.grad = b.grad = None
+            y = F.group_norm(x, groups, w, b)
+            (F.silu(y) if silu else y).backward(g)
+        return step
+    return {name: lane(layout) for name, layout in LAYOUTS.items()}
+
+
+def attention(batch, heads, queries, keys, dim):
+    q = torch.randn(batch, heads, queries, dim, requires_grad=True)
+    k = torch.randn(batch, heads, keys, dim, requires_grad=True)
+    v = torch.randn(batch, heads, keys, dim, requires_grad=True)
+    g = torch.randn(batch, heads, queries, dim)
+    scale = 1 / math.sqrt(dim)
+
+    def step():
+        q.grad = k.grad = v.grad = None
+        (torch.softmax(q @ k.transpose(-1, -2) * scale, -1) @ v).backward(g)
+    return {"eager": step}
+
+
+OPERATIONS = {"gemm": gemm, "conv": conv, "group_norm": group_norm, "attention": attention}
+
+
+def main():
+    from torch_mlp import mlp_step
+    OPERATIONS["mlp_step"] = mlp_step
+    torch.manual_seed(0)
+    torch.set_num_threads(int(sys.argv[1]))
+    print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+    cached_key, lanes = None, {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        seconds = request.pop("seconds")
+        key = json.dumps(request)
+        if key != cached_key:
+            cached_key, lanes = key, OPERATIONS[request.pop("op")](**request)
+        print(json.dumps({name: timed(step, seconds) for name, step in lanes.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
