@@ -1,1 +1,55 @@
-Console.WriteLine("rawdiffusion");
+using System.CommandLine;
+using RawDiffusion.Cli.Commands;
+using RawDiffusion.Cli.Output;
+
+namespace RawDiffusion.Cli;
+
+/// <summary>
+/// The <c>rawdiffusion</c> command. Exit codes: 0 done; 1 a fault of the program or a failed check; 2 the user's input cannot be
+/// used, told in one line on standard error.
+/// </summary>
+public static class Program
+{
+    private const int BadInput = 2;
+
+    public static int Main(string[] args) => Run(args, Console.Error);
+
+    /// <summary>Runs one command line; errors are written to <paramref name="error"/>.</summary>
+    public static int Run(string[] args, TextWriter error)
+    {
+        var train = TrainCommand.Create();
+        var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.") { train, DoctorCommand.Create() };
+        try
+        {
+            var parsed = root.Parse(args);
+            if (parsed.Errors.Count > 0)
+            {
+                error.WriteLine($"rawdiffusion: {Explain(parsed, train)}");
+                return BadInput;
+            }
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        }
+        catch (Exception e) when (UserError.Describe(e) is { } message)
+        {
+            error.WriteLine($"rawdiffusion: {message}");
+            return BadInput;
+        }
+    }
+
+    private static string Explain(ParseResult parsed, Command train)
+    {
+        var command = parsed.CommandResult.Command;
+        if (parsed.UnmatchedTokens.Count > 0 && command.Subcommands.Count > 0)
+        {
+            string kind = command == train ? "preset" : "command";
+            return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
+        }
+        if (command.Subcommands.Count > 0)
+            return command == train ? $"train needs a preset: {Names(command)}" : $"a command is needed: {Names(command)} (--help tells more)";
+        if (parsed.UnmatchedTokens.Count > 0)
+            return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name} (--help lists them)";
+        return parsed.Errors[0].Message.TrimEnd('.');
+    }
+
+    private static string Names(Command command) => string.Join(", ", command.Subcommands.Select(c => c.Name));
+}

@@ -38,20 +38,4 @@ public class GoldenOperationTests
     [MemberData(nameof(GoldenCase.Cases), "linear", MemberType = typeof(GoldenCase))]
     public void Linear(string device, int index) => GoldenCase.Read("linear", index).Compare(
         device, ["x", "w", "b"], terms: 6, t => F.Linear(t["x"], t["w"], t.GetValueOrDefault("b")));
-
-    [Theory]
-    [MemberData(nameof(GoldenCase.Cases), "softmax", MemberType = typeof(GoldenCase))]
-    public void Softmax(string device, int index)
-    {
-        var golden = GoldenCase.Read("softmax", index);
-        golden.Compare(device, ["x"], terms: 9, t => golden.Name == "softmax" ? F.Softmax(t["x"]) : F.LogSoftmax(t["x"]));
-    }
-
-    [Theory]
-    [MemberData(nameof(GoldenCase.Cases), "cross_entropy", MemberType = typeof(GoldenCase))]
-    public void CrossEntropy(string device, int index)
-    {
-        var golden = GoldenCase.Read("cross_entropy", index);
-        golden.Compare(device, ["x"], terms: 60, t => F.CrossEntropy(t["x"], golden.Indices("labels", Device.Parse(device))));
-    }
 }

@@ -136,7 +136,7 @@ public static class VectorMath
     }
 
     /// <summary>
-    /// The distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2. Relative error below 4e-6 for x > -5 and 3e-5
+    /// The distribution function of the standard normal, (1 + erf(x / sqrt 2)) / 2. Relative error below 3e-6 for x > -5 and 3e-5
     /// in the whole lower tail, where it does not cancel.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

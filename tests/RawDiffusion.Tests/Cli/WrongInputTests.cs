@@ -1,0 +1,87 @@
+using System.Buffers.Binary;
+using RawDiffusion.Cli;
+
+namespace RawDiffusion.Tests.Cli;
+
+/// <summary>A user's mistake is told in one line that names what and why, with exit code 2 and no stack trace.</summary>
+public class WrongInputTests
+{
+    [Theory]
+    [InlineData("train eight-gausians", "unknown preset 'eight-gausians'; there are: eight-gaussians, mnist-classifier")]
+    [InlineData("train", "train needs a preset: eight-gaussians, mnist-classifier")]
+    [InlineData("trian", "unknown command 'trian'; there are: train, doctor")]
+    [InlineData("", "a command is needed: train, doctor")]
+    [InlineData("train eight-gaussians --stpes 5", "unknown option '--stpes'")]
+    [InlineData("train eight-gaussians --steps many", "--steps")]
+    [InlineData("train eight-gaussians --steps 0", "steps must be at least 1, not 0")]
+    [InlineData("train eight-gaussians --batch -3", "batch must be at least 1, not -3")]
+    [InlineData("train eight-gaussians --lr 0", "lr must be a positive number, not 0")]
+    [InlineData("train eight-gaussians --lr NaN", "lr must be a positive number, not NaN")]
+    [InlineData("train eight-gaussians --schedule square", "unknown schedule 'square'; there are: linear, cosine")]
+    [InlineData("train eight-gaussians --sampler magic", "unknown sampler 'magic'; there are: ddpm, ddim")]
+    [InlineData("train eight-gaussians --eta 2", "eta must be in [0, 1], not 2")]
+    [InlineData("train eight-gaussians --device tpu", "unknown device 'tpu'; there are: cpu, reference")]
+    [InlineData("train eight-gaussians --sampling-steps 0", "sampling-steps must be at least 1, not 0")]
+    [InlineData("train mnist-classifier", "--data-dir")]
+    [InlineData("train mnist-classifier --data-dir /nowhere/at/all", "/nowhere/at/all")]
+    public void Is_named_in_one_line(string commandLine, string expected)
+    {
+        var error = new StringWriter();
+        int exitCode = Program.Run(commandLine.Split(' ', StringSplitOptions.RemoveEmptyEntries), error);
+
+        AssertOneLine(expected, exitCode, error);
+    }
+
+    [Fact]
+    public void A_folder_that_holds_a_run_is_not_overwritten()
+    {
+        using var folder = new TemporaryFolder();
+        string config = Path.Combine(folder.Path, "config.json");
+        File.WriteAllText(config, "mine");
+        var error = new StringWriter();
+        int exitCode = Program.Run(["train", "eight-gaussians", "--out", folder.Path], error);
+
+        AssertOneLine("already holds a run", exitCode, error);
+        Assert.Equal("mine", File.ReadAllText(config));
+    }
+
+    [Theory]
+    [InlineData("truncated")]
+    [InlineData("garbage")]
+    [InlineData("empty")]
+    public void A_broken_data_file_is_named(string damage)
+    {
+        using var folder = new TemporaryFolder();
+        byte[] contents = damage switch
+        {
+            // A header that promises 60,000 images, and one byte of them.
+            "truncated" => [.. Header(0x803, 60_000, 28, 28), 7],
+            "garbage" => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17],
+            _ => [],
+        };
+        foreach (string name in new[] { "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte" })
+            File.WriteAllBytes(Path.Combine(folder.Path, name), contents);
+        var error = new StringWriter();
+        int exitCode = Program.Run(["train", "mnist-classifier", "--data-dir", folder.Path, "--out", Path.Combine(folder.Path, "run")], error);
+
+        AssertOneLine("-ubyte", exitCode, error);
+    }
+
+    private static void AssertOneLine(string expected, int exitCode, StringWriter error)
+    {
+        string text = error.ToString();
+        Assert.Contains(expected, text);
+        Assert.Equal(2, exitCode);
+        Assert.StartsWith("rawdiffusion: ", text);
+        Assert.Single(text.TrimEnd('\n').Split('\n'));
+        Assert.DoesNotContain("   at ", text);
+    }
+
+    private static byte[] Header(params int[] words)
+    {
+        var bytes = new byte[4 * words.Length];
+        for (int i = 0; i < words.Length; i++)
+            BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(4 * i), words[i]);
+        return bytes;
+    }
+}
