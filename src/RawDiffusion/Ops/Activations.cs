@@ -241,7 +241,7 @@ namespace RawDiffusion.Ops
         public static double Reference(double x, double a, double b) => Math.Max(x, 0) + SpecialFunctions.Log1P(Math.Exp(-Math.Abs(x)));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Cpu<V>(V x, V a, V b) where V : struct, ISimd<V> => V.MaxNative(V.Create(0), x) + VectorMath.Log1P(VectorMath.ExpFlush(-V.Abs(x)));
+        public static V Cpu<V>(V x, V a, V b) where V : struct, ISimd<V> => VectorMath.Softplus(x);
 
         public static string Cuda => "fmaxf(x, 0) + log1pf(expf(-fabsf(x)))";
 

@@ -36,49 +36,27 @@ internal struct BroadcastWalk
     /// <summary>Elements from here to the end of the row.</summary>
     public readonly int LeftInRow => _g.Extent(_g.Rank - 1) - _at[_g.Rank - 1];
 
+    /// <summary>Rows from this one to the end of the second fastest axis.</summary>
+    public readonly int LeftInPlane => _g.Extent(_g.Rank - 2) - _at[_g.Rank - 2];
+
     /// <summary>Goes to the start of the next row.</summary>
     public void NextRow()
     {
-        int last = _g.Rank - 1;
-        Move(last, -_at[last]);
-        for (int axis = last - 1; axis >= 0; axis--)
+        Move(_g.Rank - 1, -_at[_g.Rank - 1]);
+        NextRows(1);
+    }
+
+    /// <summary>Goes on by rows, at most to the end of the second fastest axis.</summary>
+    public void NextRows(int rows)
+    {
+        int step = rows;
+        for (int axis = _g.Rank - 2; axis >= 0; axis--)
         {
-            Move(axis, 1);
+            Move(axis, step);
             if (_at[axis] < _g.Extent(axis))
                 return;
             Move(axis, -_at[axis]);
-        }
-    }
-
-    /// <summary>Copies the next <paramref name="count"/> elements of the first input to a contiguous block.</summary>
-    public unsafe void GatherA(float* x, float* block, int count)
-    {
-        int step = _g.StrideA(_g.Rank - 1);
-        while (count > 0)
-        {
-            int n = Math.Min(count, LeftInRow);
-            float* from = x + OffsetA;
-            for (int i = 0; i < n; i++)
-                block[i] = from[i * step];
-            block += n;
-            count -= n;
-            Advance(n);
-        }
-    }
-
-    /// <summary>Copies the next <paramref name="count"/> elements of the second input to a contiguous block.</summary>
-    public unsafe void GatherB(float* y, float* block, int count)
-    {
-        int step = _g.StrideB(_g.Rank - 1);
-        while (count > 0)
-        {
-            int n = Math.Min(count, LeftInRow);
-            float* from = y + OffsetB;
-            for (int i = 0; i < n; i++)
-                block[i] = from[i * step];
-            block += n;
-            count -= n;
-            Advance(n);
+            step = 1;
         }
     }
 
@@ -87,15 +65,6 @@ internal struct BroadcastWalk
     {
         int row = g.Extent(g.Rank - 1);
         return row >= elements || row == 0 ? elements : elements - elements % row;
-    }
-
-    private void Advance(int count)
-    {
-        int last = _g.Rank - 1;
-        if (_at[last] + count == _g.Extent(last))
-            NextRow();
-        else
-            Move(last, count);
     }
 
     private void Move(int axis, int steps)

@@ -6,7 +6,7 @@ public sealed unsafe partial class CpuBackend
     /// Elements of one piece of an elementwise loop. Up to two pieces run on the calling thread alone: waking another costs
     /// about as much as the work.
     /// </summary>
-    private const int ElementwiseGrain = 16 * 1024;
+    private const int ElementwiseGrain = 8 * 1024;
 
     public override void Unary<TOp>(Storage x, Storage y, double a, double b)
     {

@@ -3,7 +3,7 @@ namespace RawDiffusion.Backends.Cpu;
 public sealed unsafe partial class CpuBackend
 {
     /// <summary>Elements of one piece of a reduction. Its multiples, never the number of threads, decide how sums are cut.</summary>
-    private const int ReduceGrain = 32 * 1024;
+    private const int ReduceGrain = 16 * 1024;
 
     public override void Reduce(ReduceOp op, in ReduceGeometry g, Storage x, Storage y)
     {
@@ -35,7 +35,7 @@ public sealed unsafe partial class CpuBackend
                 Reduce<MinReducer, V>(g, x, y);
                 break;
             case ReduceOp.LogSumExp:
-                Elementwise(g.Outer * g.Inner, Math.Max(1, ElementwiseGrain / Math.Max(1, g.Reduce)), new LogSumExpBody<V>(g, x, y));
+                LogSumExp<V>(g, x, y);
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(op), op, "not a reduction");
@@ -94,6 +94,31 @@ public sealed unsafe partial class CpuBackend
         Release(scratch);
 
         static int Grain(int elements) => Math.Max(1, ReduceGrain / 2 / elements);
+    }
+
+    private void LogSumExp<V>(in ReduceGeometry g, float* x, float* y) where V : struct, ISimd<V>
+    {
+        if (g.Inner == 1)
+        {
+            Elementwise(g.Outer, SoftmaxGrain(g.Reduce), new LogSumExpRowsBody<V>(g.Reduce, x, y));
+            return;
+        }
+        int results = g.Outer * g.Inner;
+        if (results == 0)
+            return;
+        int chunkRows = Math.Clamp(ElementwiseGrain / g.Inner, 16, 1024);
+        int chunks = (g.Reduce + chunkRows - 1) / chunkRows;
+        Storage max = Allocate(DType.Float32, results), sums = Allocate(DType.Float32, results * (chunks + 1));
+        float* total = F(sums), parts = F(sums) + results;
+        Reduce<MaxReducer, V>(g, x, F(max));
+        Elementwise(
+            g.Outer * chunks, Math.Max(1, ElementwiseGrain / 2 / (chunkRows * g.Inner)),
+            new SumExpColumnsBody<V>(x, F(max), parts, g.Reduce, g.Inner, chunkRows));
+        Reduce<SumReducer, V>(new ReduceGeometry(g.Outer, chunks, g.Inner), parts, total);
+        var same = new Shape(results);
+        Elementwise(results, ElementwiseGrain, new BinaryLoop<AddLog, V>(new BroadcastGeometry(same, same, same), F(max), total, y, 0));
+        Release(max);
+        Release(sums);
     }
 
     /// <summary>The first largest element of line i of Outer x Inner; NaN counts as the largest.</summary>

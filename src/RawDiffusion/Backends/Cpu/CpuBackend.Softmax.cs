@@ -47,5 +47,5 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <summary>Rows of one piece; a short row costs about as much as one of 32 elements.</summary>
-    private static int SoftmaxGrain(int columns) => Math.Max(1, ElementwiseGrain / 2 / Math.Max(32, columns));
+    private static int SoftmaxGrain(int columns) => Math.Max(1, ElementwiseGrain / Math.Max(32, columns) / 2);
 }

@@ -144,36 +144,42 @@ internal readonly unsafe struct BinaryLoop<TOp, V>(BroadcastGeometry g, float* x
             z[i] = paddedX[i];
     }
 
-    /// <summary>Short rows: an operand that is not laid out like the output is gathered block by block.</summary>
+    /// <summary>
+    /// Short rows, by blocks of whole rows along the last two axes: an operand that is not laid out like the output is gathered
+    /// first, and only once while it stays the same rows (a bias).
+    /// </summary>
     [SkipLocalsInit]
     private void RunBlocks(int start, int end)
     {
         float* gatheredX = stackalloc float[BlockSize];
         float* gatheredY = stackalloc float[BlockSize];
-        bool directX = true, directY = true;
-        for (int axis = g.Rank - 1, stride = 1; axis >= 0; stride *= g.Extent(axis--))
-        {
-            directX &= g.StrideA(axis) == stride;
-            directY &= g.StrideB(axis) == stride;
-        }
-        int block = BlockSize;
-        // One operand is the same row again and again (a bias): whole rows per block, so it is gathered only once.
-        bool onceX = g.Rank == 2 && g.StrideA(0) == 0, onceY = g.Rank == 2 && g.StrideB(0) == 0;
-        if (onceX || onceY)
-            block -= block % g.Extent(1);
+        int last = g.Rank - 1, row = g.Extent(last);
+        int stepX = g.StrideA(last), stepY = g.StrideB(last), rowStepX = g.StrideA(last - 1), rowStepY = g.StrideB(last - 1);
+        bool directX = stepX == 1 && rowStepX == row, directY = stepY == 1 && rowStepY == row;
+        float* heldX = null, heldY = null;
+        int heldRows = 0;
         var walk = new BroadcastWalk(g, start);
-        for (int i = start; i < end; i += block)
+        for (int i = start; i < end;)
         {
-            int count = Math.Min(block, end - i);
-            var before = walk;
-            if (!directX && !(onceX && i > start))
-                walk.GatherA(x, gatheredX, count);
-            if (!directY && !(onceY && i > start))
-            {
-                walk = before;
-                walk.GatherB(y, gatheredY, count);
-            }
-            VectorVector(directX ? x + i : gatheredX, directY ? y + i : gatheredY, z + i, count, a);
+            int rows = Math.Min(Math.Min(walk.LeftInPlane, BlockSize / row), (end - i) / row);
+            float* fromX = x + walk.OffsetA, fromY = y + walk.OffsetB;
+            if (!directX && !(rowStepX == 0 && fromX == heldX && rows <= heldRows))
+                Gather(heldX = fromX, gatheredX, rows, row, rowStepX, stepX);
+            if (!directY && !(rowStepY == 0 && fromY == heldY && rows <= heldRows))
+                Gather(heldY = fromY, gatheredY, rows, row, rowStepY, stepY);
+            heldRows = rows;
+            VectorVector(directX ? fromX : gatheredX, directY ? fromY : gatheredY, z + i, rows * row, a);
+            walk.NextRows(rows);
+            i += rows * row;
+        }
+    }
+
+    private static void Gather(float* from, float* to, int rows, int row, int rowStep, int step)
+    {
+        for (int r = 0; r < rows; r++, from += rowStep, to += row)
+        {
+            for (int i = 0; i < row; i++)
+                to[i] = from[i * step];
         }
     }
 }

@@ -18,6 +18,12 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
     /// <summary>Writes 2 <see cref="Count"/> floats: x[0], y[0], x[1], y[1], ...</summary>
     static abstract void StoreInterleaved(V x, V y, float* destination);
 
+    /// <summary>The first <paramref name="count"/> lanes from memory, which is not read beyond them; the other lanes are 0.</summary>
+    static abstract V LoadPartial(float* source, int count);
+
+    /// <summary>Writes the first <paramref name="count"/> lanes.</summary>
+    static abstract void StorePartial(V x, float* destination, int count);
+
     static abstract V operator +(V x, V y);
 
     static abstract V operator -(V x, V y);

@@ -1,55 +1,62 @@
 namespace RawDiffusion.Backends.Cpu;
 
-/// <summary>log(sum(exp(x))) of lines [start, end) of Outer x Inner, relative to the largest of the line.</summary>
-internal readonly unsafe struct LogSumExpBody<V>(ReduceGeometry g, float* x, float* y) : IRangeBody
+/// <summary>log(sum(exp(x))) of rows [start, end).</summary>
+internal readonly unsafe struct LogSumExpRowsBody<V>(int columns, float* x, float* y) : IRangeBody where V : struct, ISimd<V>
+{
+    public void Run(int start, int end, int worker)
+    {
+        for (int row = start; row < end; row++)
+            y[row] = SoftmaxRow<V>.LogSumExp(x + (long)row * columns, columns, 0);
+    }
+}
+
+/// <summary>
+/// Sums of exp(x - max) across rows of x[outer, rows, inner], max[outer, inner]: every piece takes up to <c>chunkRows</c> rows of
+/// one outer index and writes sums[outer, chunk, inner], going along memory with its sums in the first-level cache.
+/// </summary>
+internal readonly unsafe struct SumExpColumnsBody<V>(float* x, float* max, float* sums, int rows, int inner, int chunkRows) : IRangeBody
     where V : struct, ISimd<V>
 {
     public void Run(int start, int end, int worker)
     {
-        for (int i = start; i < end;)
+        int chunks = (rows + chunkRows - 1) / chunkRows;
+        for (int index = start; index < end; index++)
         {
-            var (outer, inner) = Math.DivRem(i, g.Inner);
-            float* line = x + (long)outer * g.Reduce * g.Inner + inner;
-            if (g.Inner == 1)
-            {
-                y[i] = SoftmaxRow<V>.LogSumExp(line, g.Reduce, 0);
-                i++;
-            }
-            else if (g.Inner - inner >= V.Count && end - i >= V.Count)
-            {
-                V.Store(Columns(line), y + i);
-                i += V.Count;
-            }
-            else
-            {
-                y[i] = Column(line);
-                i++;
-            }
+            var (outer, chunk) = Math.DivRem(index, chunks);
+            float* sum = sums + (long)index * inner;
+            float* shift = max + (long)outer * inner;
+            new Span<float>(sum, inner).Clear();
+            int last = Math.Min(rows, (chunk + 1) * chunkRows);
+            for (int row = chunk * chunkRows; row < last; row++)
+                AddRow(x + ((long)outer * rows + row) * inner, shift, sum);
         }
     }
 
-    private V Columns(float* line)
+    private void AddRow(float* row, float* shift, float* sum)
     {
-        V max = V.Load(line);
-        for (int r = 1; r < g.Reduce; r++)
-            max = V.Max(max, V.Load(line + (long)r * g.Inner));
-        V sum = V.Create(0);
-        for (int r = 0; r < g.Reduce; r++)
-            sum += VectorMath.ExpFlush(V.Load(line + (long)r * g.Inner) - max);
-        V isFinite = V.LessThan(V.Abs(max), V.Create(float.PositiveInfinity));
-        return V.Select(isFinite, max + VectorMath.Log(sum), max);
+        int i = 0;
+        for (; i <= inner - V.Count; i += V.Count)
+            V.Store(V.Load(sum + i) + Term(V.Load(row + i), V.Load(shift + i)), sum + i);
+        if (i < inner)
+        {
+            int count = inner - i;
+            V term = Term(V.LoadPartial(row + i, count), V.LoadPartial(shift + i, count));
+            V.StorePartial(V.LoadPartial(sum + i, count) + term, sum + i, count);
+        }
     }
 
-    private float Column(float* line)
-    {
-        float max = line[0];
-        for (int r = 1; r < g.Reduce; r++)
-            max = MathF.Max(max, line[(long)r * g.Inner]);
-        if (!float.IsFinite(max))
-            return max;
-        double sum = 0;
-        for (int r = 0; r < g.Reduce; r++)
-            sum += MathF.Exp(line[(long)r * g.Inner] - max);
-        return max + MathF.Log((float)sum);
-    }
+    /// <summary>exp(x - max); 1 where both are the same infinity, so that the logarithm of the sum leaves the maximum alone.</summary>
+    private static V Term(V x, V max) => VectorMath.ExpFlush(V.Select(V.Equal(x, max), V.Create(0), x - max));
+}
+
+/// <summary>The last step of log-sum-exp: y = max + log(sum), in place of the sum where <c>y</c> is it.</summary>
+internal readonly struct AddLog : IBinaryOperator
+{
+    public static string Name => "addLog";
+
+    public static double Reference(double x, double y, double a) => x + Math.Log(y);
+
+    public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => x + VectorMath.Log(y);
+
+    public static string Cuda => "x + logf(y)";
 }

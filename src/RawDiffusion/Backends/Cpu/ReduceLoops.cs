@@ -54,8 +54,25 @@ internal readonly unsafe struct RowsBody<TOp, V>(float* x, float* y, int columns
 {
     public void Run(int start, int end, int worker)
     {
+        if (columns < 8)
+        {
+            RunShort(start, end);
+            return;
+        }
         for (int row = start; row < end; row++)
             y[row] = (float)RowReduce.Row<TOp, V>(x + (long)row * columns, columns);
+    }
+
+    private void RunShort(int start, int end)
+    {
+        float* from = x + (long)start * columns;
+        for (int row = start; row < end; row++, from += columns)
+        {
+            float result = TOp.Identity;
+            for (int i = 0; i < columns; i++)
+                result = TOp.Add(result, from[i]);
+            y[row] = result;
+        }
     }
 }
 

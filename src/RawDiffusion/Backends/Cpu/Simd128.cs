@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -30,6 +31,14 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
         Vector128.ConditionalSelect(even, x0011, y0011).Store(destination);
         Vector128.ConditionalSelect(even, x2233, y2233).Store(destination + Count);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LoadPartial(float* source, int count) => Avx.IsSupported
+        ? new(Avx.MaskLoad(source, Vector128.Load(SimdTail.FirstLanes(count)).AsSingle()))
+        : SimdTail.Load<Simd128>(source, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(Simd128 x, float* destination, int count) => SimdTail.Store(x, destination, count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator +(Simd128 x, Simd128 y) => new(x._v + y._v);

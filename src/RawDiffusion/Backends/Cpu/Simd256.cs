@@ -11,6 +11,8 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
 
     public static int Count => 8;
 
+    internal Vector256<float> Value => _v;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Create(float value) => new(Vector256.Create(value));
 
@@ -34,6 +36,14 @@ public readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
         Simd128.StoreInterleaved(new(x._v.GetLower()), new(y._v.GetLower()), destination);
         Simd128.StoreInterleaved(new(x._v.GetUpper()), new(y._v.GetUpper()), destination + Count);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 LoadPartial(float* source, int count) => Avx.IsSupported
+        ? new(Avx.MaskLoad(source, Vector256.Load(SimdTail.FirstLanes(count)).AsSingle()))
+        : SimdTail.Load<Simd256>(source, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(Simd256 x, float* destination, int count) => SimdTail.Store(x, destination, count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator +(Simd256 x, Simd256 y) => new(x._v + y._v);

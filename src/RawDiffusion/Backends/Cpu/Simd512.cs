@@ -27,6 +27,17 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LoadPartial(float* source, int count)
+    {
+        var lower = Simd256.LoadPartial(source, Math.Min(count, 8));
+        var upper = Simd256.LoadPartial(source + 8, Math.Max(count - 8, 0));
+        return new(Vector512.Create(lower.Value, upper.Value));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StorePartial(Simd512 x, float* destination, int count) => SimdTail.Store(x, destination, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator +(Simd512 x, Simd512 y) => new(x._v + y._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -2,7 +2,8 @@ namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
 /// Softmax over contiguous rows. A row is read three times (largest, exponentials and their sum, scaling), the last two from the
-/// first-level cache; a row that fits one vector stays in a register.
+/// first-level cache; a row that fits one vector stays in a register. The last vector of a longer row overlaps the one before,
+/// which costs less than a loop over single elements.
 /// </summary>
 internal static unsafe class SoftmaxRow<V> where V : struct, ISimd<V>
 {
@@ -13,31 +14,32 @@ internal static unsafe class SoftmaxRow<V> where V : struct, ISimd<V>
     {
         if (count <= V.Count)
         {
-            V row = SimdTail.Load<V>(x, count, MinusInfinity);
+            V row = SimdTail.LoadOr<V>(x, count, MinusInfinity);
             V e = VectorMath.ExpFlush(row - V.Create(V.MaxOf(row)));
-            SimdTail.Store(e * V.Create(scale / V.Sum(e)), y, count);
+            V.StorePartial(e * V.Create(scale / V.Sum(e)), y, count);
             return;
         }
-        float sum = StoreExp(x, y, count, Max(x, count));
-        V factor = V.Create(scale / sum);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        V factor = V.Create(scale / StoreExp(x, y, count, Max(x, count)));
+        V last = V.Load(y + count - V.Count);
+        for (int i = 0; i <= count - V.Count; i += V.Count)
             V.Store(V.Load(y + i) * factor, y + i);
-        for (; i < count; i++)
-            y[i] *= scale / sum;
+        V.Store(last * factor, y + count - V.Count);
     }
 
     /// <summary>y = log(softmax(x)).</summary>
     public static void RunLog(float* x, float* y, int count)
     {
-        float max = Max(x, count), logSum = MathF.Log(SumExp(x, count, max));
-        V vMax = V.Create(max), vLogSum = V.Create(logSum);
-        int i = 0;
+        float max = Max(x, count);
         // The largest first: the sum of the two would be rounded at the size of the inputs.
-        for (; i <= count - V.Count; i += V.Count)
-            V.Store(V.Load(x + i) - vMax - vLogSum, y + i);
-        for (; i < count; i++)
-            y[i] = x[i] - max - logSum;
+        V vMax = V.Create(max), logSum = V.Create(MathF.Log(SumExp(x, count, max)));
+        if (count < V.Count)
+        {
+            V.StorePartial(V.LoadPartial(x, count) - vMax - logSum, y, count);
+            return;
+        }
+        for (int i = 0; i <= count - V.Count; i += V.Count)
+            V.Store(V.Load(x + i) - vMax - logSum, y + i);
+        V.Store(V.Load(x + count - V.Count) - vMax - logSum, y + count - V.Count);
     }
 
     /// <summary>log(sum(exp(x))) relative to <paramref name="reference"/>.</summary>
@@ -51,68 +53,76 @@ internal static unsafe class SoftmaxRow<V> where V : struct, ISimd<V>
     /// <summary>gx = y (gy - sum(y gy)).</summary>
     public static void Grad(float* y, float* gy, float* gx, int count)
     {
+        if (count <= V.Count)
+        {
+            V vy = V.LoadPartial(y, count), vgy = V.LoadPartial(gy, count);
+            V.StorePartial(vy * (vgy - V.Create(V.Sum(vy * vgy))), gx, count);
+            return;
+        }
         V sum = V.Create(0);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        int i = 0, end = count - V.Count;
+        for (; i <= end; i += V.Count)
             sum = V.MultiplyAdd(V.Load(y + i), V.Load(gy + i), sum);
-        float dot = V.Sum(sum);
-        for (; i < count; i++)
-            dot += y[i] * gy[i];
-        V vDot = V.Create(dot);
-        for (i = 0; i <= count - V.Count; i += V.Count)
-            V.Store(V.Load(y + i) * (V.Load(gy + i) - vDot), gx + i);
-        for (; i < count; i++)
-            gx[i] = y[i] * (gy[i] - dot);
+        if (i < count)
+            sum = V.MultiplyAdd(V.Load(y + end) & SimdTail.LastLanes<V>(count - i), V.Load(gy + end), sum);
+        V dot = V.Create(V.Sum(sum));
+        for (i = 0; i <= end; i += V.Count)
+            V.Store(V.Load(y + i) * (V.Load(gy + i) - dot), gx + i);
+        V.Store(V.Load(y + end) * (V.Load(gy + end) - dot), gx + end);
     }
 
     /// <summary>gx = gy - exp(y) sum(gy) for y = log(softmax(x)).</summary>
     public static void LogGrad(float* y, float* gy, float* gx, int count)
     {
+        if (count <= V.Count)
+        {
+            V vgy = V.LoadPartial(gy, count), e = VectorMath.ExpFlush(V.LoadPartial(y, count));
+            V.StorePartial(V.MultiplyAdd(e, V.Create(-V.Sum(vgy)), vgy), gx, count);
+            return;
+        }
         V sum = V.Create(0);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        int i = 0, end = count - V.Count;
+        for (; i <= end; i += V.Count)
             sum += V.Load(gy + i);
-        float total = V.Sum(sum);
-        for (int j = i; j < count; j++)
-            total += gy[j];
-        V minusTotal = V.Create(-total);
-        for (i = 0; i <= count - V.Count; i += V.Count)
+        if (i < count)
+            sum += V.Load(gy + end) & SimdTail.LastLanes<V>(count - i);
+        V minusTotal = V.Create(-V.Sum(sum));
+        for (i = 0; i <= end; i += V.Count)
             V.Store(V.MultiplyAdd(VectorMath.ExpFlush(V.Load(y + i)), minusTotal, V.Load(gy + i)), gx + i);
         if (i < count)
-        {
-            V last = VectorMath.ExpFlush(SimdTail.Load<V>(y + i, count - i, 0));
-            SimdTail.Store(V.MultiplyAdd(last, minusTotal, SimdTail.Load<V>(gy + i, count - i, 0)), gx + i, count - i);
-        }
+            V.Store(V.MultiplyAdd(VectorMath.ExpFlush(V.Load(y + end)), minusTotal, V.Load(gy + end)), gx + end);
     }
 
     private static float Max(float* x, int count)
     {
-        V max = V.Create(MinusInfinity);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        if (count < V.Count)
+            return V.MaxOf(SimdTail.LoadOr<V>(x, count, MinusInfinity));
+        V max = V.Load(x + count - V.Count);
+        for (int i = 0; i < count - V.Count; i += V.Count)
             max = V.Max(max, V.Load(x + i));
-        float result = V.MaxOf(max);
-        for (; i < count; i++)
-            result = MathF.Max(result, x[i]);
-        return result;
+        return V.MaxOf(max);
     }
 
     private static float SumExp(float* x, int count, float max)
     {
-        V shift = V.Create(max), sum = V.Create(0);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        V shift = V.Create(max);
+        if (count < V.Count)
+            return V.Sum(VectorMath.ExpFlush(SimdTail.LoadOr<V>(x, count, MinusInfinity) - shift));
+        V sum = V.Create(0);
+        int i = 0, end = count - V.Count;
+        for (; i <= end; i += V.Count)
             sum += VectorMath.ExpFlush(V.Load(x + i) - shift);
         if (i < count)
-            sum += VectorMath.ExpFlush(SimdTail.Load<V>(x + i, count - i, MinusInfinity) - shift);
+            sum += VectorMath.ExpFlush(V.Load(x + end) - shift) & SimdTail.LastLanes<V>(count - i);
         return V.Sum(sum);
     }
 
+    /// <summary>y = exp(x - max) and its sum, for rows longer than a vector.</summary>
     private static float StoreExp(float* x, float* y, int count, float max)
     {
         V shift = V.Create(max), sum = V.Create(0);
-        int i = 0;
-        for (; i <= count - V.Count; i += V.Count)
+        int i = 0, end = count - V.Count;
+        for (; i <= end; i += V.Count)
         {
             V e = VectorMath.ExpFlush(V.Load(x + i) - shift);
             V.Store(e, y + i);
@@ -120,9 +130,9 @@ internal static unsafe class SoftmaxRow<V> where V : struct, ISimd<V>
         }
         if (i < count)
         {
-            V e = VectorMath.ExpFlush(SimdTail.Load<V>(x + i, count - i, MinusInfinity) - shift);
-            SimdTail.Store(e, y + i, count - i);
-            sum += e;
+            V e = VectorMath.ExpFlush(V.Load(x + end) - shift);
+            V.Store(e, y + end);
+            sum += e & SimdTail.LastLanes<V>(count - i);
         }
         return V.Sum(sum);
     }
