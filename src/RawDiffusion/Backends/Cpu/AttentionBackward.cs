@@ -19,8 +19,6 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
     /// <summary>With fewer (sample, head) than this, keys are shared out as well.</summary>
     private const int EnoughItems = 16;
 
-    private const float Log2E = 1.44269504f, Ln2 = 0.693147181f;
-
     private AttentionGeometry _g;
     private float* _q, _k, _v, _y, _logSumExp, _gy, _gk, _gv;
     private int _runLength, _runs;
@@ -113,7 +111,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
             new Span<float>(gv, ScoreRow * lanes).Clear();
         }
         // Queries were scaled by Scale log2(e) for the scores; gk wants Scale alone.
-        Unpack(gk, lanes, keys, dim, Ln2, _gk + offset, row, false);
+        Unpack(gk, lanes, keys, dim, PowerOfTwoMath.Ln2, _gk + offset, row, false);
         Unpack(gv, lanes, keys, dim, 1, _gv + offset, row, false);
     }
 
@@ -135,11 +133,11 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
         float* logSumExp = ds + (nint)LongestQueryBlock * scoreRow;
         float* gyDotY = logSumExp + LongestQueryBlock;
 
-        AttentionTiles<V>.CopyRows(_q + offset, row, queries, dim, (float)_g.Scale * Log2E, q, lanes);
+        AttentionTiles<V>.CopyRows(_q + offset, row, queries, dim, (float)_g.Scale * PowerOfTwoMath.Log2E, q, lanes);
         AttentionTiles<V>.CopyRows(_gy + offset, row, queries, dim, 1, gy, lanes);
         for (int i = 0; i < queries; i++)
         {
-            logSumExp[i] = _logSumExp[(nint)pair * _g.QueryLength + start + i] * Log2E;
+            logSumExp[i] = _logSumExp[(nint)pair * _g.QueryLength + start + i] * PowerOfTwoMath.Log2E;
             gyDotY[i] = Dot(_gy + offset + i * row, _y + offset + i * row, dim);
         }
         AttentionTiles<V>.Multiply(queries, keys, dim, q, lanes, 1, keysTransposed, (nint)dim * panel, panel, p, scoreRow, false);
@@ -155,10 +153,13 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
 
     private static void DifferentiateSoftmax(float* p, float* ds, int width, float logSumExp, float gyDotY)
     {
+        V lowest = V.Create(-126), one = V.Create(1);
+        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
+        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
         V shift = V.Create(logSumExp), delta = V.Create(gyDotY);
         for (int j = 0; j < width; j += V.Count)
         {
-            V probability = AttentionTiles<V>.Exp2(V.Load(p + j) - shift);
+            V probability = PowerOfTwoMath.Exp2(V.Load(p + j) - shift, lowest, one, c1, c2, c3, c4, c5);
             V.Store(probability, p + j);
             V.Store(probability * (V.Load(ds + j) - delta), ds + j);
         }

@@ -16,8 +16,6 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     /// <summary>With fewer (sample, head) than this, queries are shared out as well.</summary>
     private const int EnoughItems = 16;
 
-    private const float Log2E = 1.44269504f, Ln2 = 0.693147181f;
-
     private AttentionGeometry _g;
     private float* _q, _k, _v, _y, _logSumExp;
     private int _runLength, _runs;
@@ -79,7 +77,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         float* max = scores + (nint)LongestQueryBlock * scoreRow;
         float* sum = max + LongestQueryBlock;
         float* correction = sum + LongestQueryBlock;
-        AttentionTiles<V>.CopyRows(q, row, queries, dim, (float)_g.Scale * Log2E, query, lanes);
+        AttentionTiles<V>.CopyRows(q, row, queries, dim, (float)_g.Scale * PowerOfTwoMath.Log2E, query, lanes);
         for (int start = 0; start < _g.KeyLength;)
         {
             int left = _g.KeyLength - start;
@@ -102,6 +100,9 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         int queries, int count, float* scores, int scoreRow, float* max, float* sum, float* correction, bool first)
     {
         int width = AttentionTiles<V>.RoundLanes(count);
+        V lowest = V.Create(-126), one = V.Create(1);
+        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
+        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
         for (int i = 0; i < queries; i++, scores += scoreRow)
         {
             for (int j = count; j < width; j++)
@@ -119,7 +120,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
             V shift = V.Create(top), total = default;
             for (int j = 0; j < width; j += V.Count)
             {
-                V p = AttentionTiles<V>.Exp2(V.Load(scores + j) - shift);
+                V p = PowerOfTwoMath.Exp2(V.Load(scores + j) - shift, lowest, one, c1, c2, c3, c4, c5);
                 total += p;
                 V.Store(p, scores + j);
             }
@@ -128,7 +129,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     }
 
     /// <summary>Turns a difference of maxima into the factor that old values are multiplied with.</summary>
-    private static float Factor(float* correction) => *correction = *correction == 0 ? 1 : MathF.Exp(*correction * Ln2);
+    private static float Factor(float* correction) => *correction = *correction == 0 ? 1 : MathF.Exp(*correction * PowerOfTwoMath.Ln2);
 
     private static void Correct(int queries, float* output, int lanes, float* correction)
     {
@@ -154,7 +155,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
                 V.Store(V.Load(output + d) * factor, y + d);
             for (; d < dim; d++)
                 y[d] = output[d] * inverse;
-            logSumExp[i] = (max[i] + MathF.Log2(sum[i])) * Ln2;
+            logSumExp[i] = (max[i] + MathF.Log2(sum[i])) * PowerOfTwoMath.Ln2;
         }
     }
 }

@@ -233,22 +233,6 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
             new Span<float>(y, (int)yRow).Clear();
     }
 
-    /// <summary>2^x for x at most about 1, relative error below 2^-22; below 2^-126 it stays there. NaN gives NaN.</summary>
-    /// <remarks>2^x = 2^n 2^f, n the nearest integer; 2^f on [-1/2, 1/2] by a minimax polynomial of degree 5 (error 9.1e-8).</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V Exp2(V x)
-    {
-        x = V.MaxNative(V.Create(-126), x);
-        V n = V.Round(x);
-        V f = x - n;
-        V p = V.MultiplyAdd(f, V.Create(0.001326472731307149f), V.Create(0.009671512991189957f));
-        p = V.MultiplyAdd(p, f, V.Create(0.05550733581185341f));
-        p = V.MultiplyAdd(p, f, V.Create(0.24022242426872253f));
-        p = V.MultiplyAdd(p, f, V.Create(0.6931470036506653f));
-        p = V.MultiplyAdd(p, f, V.Create(1));
-        return p * V.PowerOfTwo(n);
-    }
-
     private static class Interleave
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -25,7 +25,7 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
     // Per slot: sums of gz[Chunks, Period] and of gz (x - mean)[Chunks, Period]; per lane [Period] mean, scale, beta, b, d.
     private float* _scratch;
 
-    // Per image: gradients of gamma[Channels] and beta[Channels].
+    // Per image: gradients of beta[Channels] and gamma[Channels].
     private float* _affine;
 
     public static void Run(
@@ -65,8 +65,8 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
         {
             Workers.For(g.Batch, body);
         }
-        OrderedSum.Rows(affine.Floats, 2 * g.Channels, g.Batch, g.Channels, gGamma);
-        OrderedSum.Rows(affine.Floats + g.Channels, 2 * g.Channels, g.Batch, g.Channels, gBeta);
+        OrderedSum.Rows(affine.Floats, 2 * g.Channels, g.Batch, g.Channels, gBeta);
+        OrderedSum.Rows(affine.Floats + g.Channels, 2 * g.Channels, g.Batch, g.Channels, gGamma);
         backend.Release(affine);
         backend.Release(scratch);
     }
@@ -82,7 +82,8 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
             for (int chunk = 0; chunk < _plan.Chunks; chunk++)
                 Sums(index, chunk, slot);
             Fold(index, slot);
-            for (int chunk = 0; chunk < _plan.Chunks; chunk++)
+            // Backwards: what was read last is still in the nearest cache.
+            for (int chunk = _plan.Chunks - 1; chunk >= 0; chunk--)
                 Apply(index, chunk, slot);
             return;
         }
@@ -107,15 +108,18 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
         float* mean = Lanes(slot);
         float* scale = mean + period;
         float* beta = scale + period;
-        for (int group = 0; group < _g.Groups; group++)
+        GroupNormLanes.Expand<V>(_mean + (nint)image * _g.Groups, _g.Groups, perGroup, mean);
+        GroupNormLanes.Expand<V>(_rstd + (nint)image * _g.Groups, _g.Groups, perGroup, scale);
+        int c = 0;
+        for (; c <= channels - V.Count; c += V.Count)
         {
-            float m = _mean[(nint)image * _g.Groups + group], r = _rstd[(nint)image * _g.Groups + group];
-            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
-            {
-                mean[c] = m;
-                scale[c] = r * _gamma[c];
-                beta[c] = _beta[c];
-            }
+            V.Store(V.Load(scale + c) * V.Load(_gamma + c), scale + c);
+            V.Store(V.Load(_beta + c), beta + c);
+        }
+        for (; c < channels; c++)
+        {
+            scale[c] *= _gamma[c];
+            beta[c] = _beta[c];
         }
         GroupNormLanes.Repeat(mean, channels, period);
         GroupNormLanes.Repeat(scale, channels, period);
@@ -155,72 +159,96 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
         nint period = _plan.Period;
         float* scale = mean + period;
         float* beta = scale + period;
-        V one = V.Create(1);
-        for (int r = 0; r < rows; r++, x += period, gy += period, gz += period)
+        if (_silu)
         {
-            if (_silu)
+            SumSilu(x, gy, gz, mean, scale, beta, sumGz, sumGzX, rows, width, period);
+            return;
+        }
+        for (int r = 0; r < rows; r++, x += period, gy += period)
+        {
+            for (nint i = 0; i < width; i += V.Count)
             {
-                for (nint i = 0; i < width; i += V.Count)
-                {
-                    V centred = V.Load(x + i) - V.Load(mean + i);
-                    V z = V.MultiplyAdd(centred, V.Load(scale + i), V.Load(beta + i));
-                    V sigmoid = VectorMath.Sigmoid(z);
-                    V derivative = sigmoid * V.MultiplyAdd(z, one - sigmoid, one);
-                    V g = V.Load(gy + i) * derivative;
-                    V.Store(g, gz + i);
-                    V.Store(V.Load(sumGz + i) + g, sumGz + i);
-                    V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
-                }
-            }
-            else
-            {
-                for (nint i = 0; i < width; i += V.Count)
-                {
-                    V centred = V.Load(x + i) - V.Load(mean + i);
-                    V g = V.Load(gy + i);
-                    V.Store(V.Load(sumGz + i) + g, sumGz + i);
-                    V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
-                }
+                V centred = V.Load(x + i) - V.Load(mean + i);
+                V g = V.Load(gy + i);
+                V.Store(V.Load(sumGz + i) + g, sumGz + i);
+                V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
             }
         }
     }
 
+    private static void SumSilu(
+        float* x, float* gy, float* gz, float* mean, float* scale, float* beta, float* sumGz, float* sumGzX,
+        int rows, nint width, nint period)
+    {
+        V lowest = V.Create(-126), highest = V.Create(126), one = V.Create(1), minusLog2E = V.Create(-PowerOfTwoMath.Log2E);
+        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
+        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
+        for (int r = 0; r < rows; r++, x += period, gy += period, gz += period)
+        {
+            for (nint i = 0; i < width; i += V.Count)
+            {
+                V centred = V.Load(x + i) - V.Load(mean + i);
+                V z = V.MultiplyAdd(centred, V.Load(scale + i), V.Load(beta + i));
+                V sigmoid = one / PowerOfTwoMath.OnePlusExp2(z * minusLog2E, lowest, highest, one, c1, c2, c3, c4, c5);
+                V g = V.Load(gy + i) * V.MultiplyAdd(z * sigmoid, one - sigmoid, sigmoid);
+                V.Store(g, gz + i);
+                V.Store(V.Load(sumGz + i) + g, sumGz + i);
+                V.Store(V.MultiplyAdd(g, centred, V.Load(sumGzX + i)), sumGzX + i);
+            }
+        }
+    }
+
+    /// <summary>From the lanes' sums the gradients of gamma and beta for this image, and b and d of the second pass.</summary>
     private readonly void Fold(int image, float* slot)
     {
-        int period = _plan.Period, chunks = _plan.Chunks, channels = _g.Channels, perGroup = channels / _g.Groups;
-        float* sumGz = slot;
-        float* sumGzX = slot + (nint)chunks * period;
+        int period = _plan.Period, channels = _g.Channels, perGroup = channels / _g.Groups;
         float* b = Lanes(slot) + 3 * (nint)period;
         float* d = b + period;
-        float* gGamma = _affine + 2 * (nint)image * channels;
-        float* gBeta = gGamma + channels;
-        double count = (double)_g.Spatial * perGroup;
+        float* gBeta = _affine + 2 * (nint)image * channels;
+        float* gGamma = gBeta + channels;
+        JoinLanes(slot, gBeta);
+        JoinLanes(slot + (nint)_plan.Chunks * period, gGamma);
+        float count = (float)_g.Spatial * perGroup;
         for (int group = 0; group < _g.Groups; group++)
         {
-            double rstd = _rstd[(nint)image * _g.Groups + group];
-            double sumH = 0, sumHX = 0;
-            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
-            {
-                double gz = 0, gzX = 0;
-                for (int lane = c; lane < chunks * period; lane += channels)
-                {
-                    gz += sumGz[lane];
-                    gzX += sumGzX[lane];
-                }
-                gGamma[c] = (float)(gzX * rstd);
-                gBeta[c] = (float)gz;
-                sumH += gz * _gamma[c];
-                sumHX += gzX * _gamma[c];
-            }
-            float groupB = (float)(-rstd * rstd * rstd * sumHX / count), groupD = (float)(-rstd * sumH / count);
-            for (int c = group * perGroup; c < (group + 1) * perGroup; c++)
+            int first = group * perGroup;
+            float rstd = _rstd[(nint)image * _g.Groups + group];
+            float sumH = GroupNormLanes.Dot<V>(gBeta + first, _gamma + first, perGroup);
+            float sumHX = GroupNormLanes.Dot<V>(gGamma + first, _gamma + first, perGroup);
+            float groupB = -rstd * rstd * rstd * sumHX / count, groupD = -rstd * sumH / count;
+            for (int c = first; c < first + perGroup; c++)
             {
                 b[c] = groupB;
                 d[c] = groupD;
+                gGamma[c] *= rstd;
             }
         }
         GroupNormLanes.Repeat(b, channels, period);
         GroupNormLanes.Repeat(d, channels, period);
+    }
+
+    /// <summary>Sums of all lanes of a channel, over chunks and the pixels of a row.</summary>
+    private readonly void JoinLanes(float* lanes, float* sums)
+    {
+        int period = _plan.Period, chunks = _plan.Chunks, channels = _g.Channels;
+        if (period == channels)
+        {
+            for (int c = 0; c < channels; c += V.Count)
+            {
+                V sum = V.Load(lanes + c);
+                for (int chunk = 1; chunk < chunks; chunk++)
+                    sum += V.Load(lanes + (nint)chunk * period + c);
+                V.Store(sum, sums + c);
+            }
+            return;
+        }
+        for (int c = 0; c < channels; c++)
+        {
+            double sum = 0;
+            for (int lane = c; lane < chunks * period; lane += channels)
+                sum += lanes[lane];
+            sums[c] = (float)sum;
+        }
     }
 
     private readonly void Apply(int image, int chunk, float* slot)

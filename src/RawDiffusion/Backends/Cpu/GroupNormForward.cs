@@ -26,7 +26,7 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
     private float* _x, _gamma, _beta, _y, _mean, _rstd;
     private Phase _phase;
 
-    // Per slot: mean[Chunks, Period], squares[Chunks, Period], scale[Period], shift[Period].
+    // Per slot: mean, squares and lead (mean of the first rows) [Chunks, Period] each, scale[Period], shift[Period].
     private float* _scratch;
 
     public static void Run(
@@ -63,7 +63,7 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
         backend.Release(scratch);
     }
 
-    private readonly int SlotLength => (2 * _plan.Chunks + 2) * _plan.Period;
+    private readonly int SlotLength => (3 * _plan.Chunks + 2) * _plan.Period;
 
     public readonly void Run(int index, int worker)
     {
@@ -73,7 +73,8 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
             for (int chunk = 0; chunk < _plan.Chunks; chunk++)
                 Statistics(index, chunk, slot);
             Fold(index, slot);
-            for (int chunk = 0; chunk < _plan.Chunks; chunk++)
+            // Backwards: what was read last is still in the nearest cache.
+            for (int chunk = _plan.Chunks - 1; chunk >= 0; chunk--)
                 Apply(index, chunk, slot);
             return;
         }
@@ -95,76 +96,60 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
         float* x = _x + (nint)image * _plan.ImageLength + (nint)chunk * _plan.ChunkRows * period;
         float* mean = slot + (nint)chunk * period;
         float* squares = slot + (nint)(_plan.Chunks + chunk) * period;
-        int lane = 0;
-        for (; lane + 4 * V.Count <= period; lane += 4 * V.Count)
-            LaneStatistics4(x + lane, rows, period, mean + lane, squares + lane);
-        for (; lane < period; lane += V.Count)
-            LaneStatistics1(x + lane, rows, period, mean + lane, squares + lane);
-    }
-
-    private static void LaneStatistics4(float* x, int rows, nint period, float* mean, float* squares)
-    {
-        V s0 = default, s1 = default, s2 = default, s3 = default;
-        int lead = (rows + 7) / 8;
-        float* row = x;
-        for (int r = 0; r < lead; r++, row += period)
+        float* lead = slot + (nint)(2 * _plan.Chunks + chunk) * period;
+        int leadRows = (rows + 7) / 8;
+        new Span<float>(mean, period).Clear();
+        AddRows(x, leadRows, period, mean);
+        V inverse = V.Create(1f / leadRows), zero = V.Create(0);
+        for (int i = 0; i < period; i += V.Count)
         {
-            s0 += V.Load(row);
-            s1 += V.Load(row + V.Count);
-            s2 += V.Load(row + 2 * V.Count);
-            s3 += V.Load(row + 3 * V.Count);
+            V.Store(V.Load(mean + i) * inverse, lead + i);
+            V.Store(zero, mean + i);
+            V.Store(zero, squares + i);
         }
-        V inverse = V.Create(1f / lead);
-        V k0 = s0 * inverse, k1 = s1 * inverse, k2 = s2 * inverse, k3 = s3 * inverse;
-        V q0 = default, q1 = default, q2 = default, q3 = default;
-        s0 = s1 = s2 = s3 = default;
-        row = x;
-        for (int r = 0; r < rows; r++, row += period)
-        {
-            V d = V.Load(row) - k0;
-            s0 += d;
-            q0 = V.MultiplyAdd(d, d, q0);
-            d = V.Load(row + V.Count) - k1;
-            s1 += d;
-            q1 = V.MultiplyAdd(d, d, q1);
-            d = V.Load(row + 2 * V.Count) - k2;
-            s2 += d;
-            q2 = V.MultiplyAdd(d, d, q2);
-            d = V.Load(row + 3 * V.Count) - k3;
-            s3 += d;
-            q3 = V.MultiplyAdd(d, d, q3);
-        }
+        AddShiftedRows(x, rows, period, lead, mean, squares);
         inverse = V.Create(1f / rows);
-        Finish(k0, s0, q0, inverse, mean, squares);
-        Finish(k1, s1, q1, inverse, mean + V.Count, squares + V.Count);
-        Finish(k2, s2, q2, inverse, mean + 2 * V.Count, squares + 2 * V.Count);
-        Finish(k3, s3, q3, inverse, mean + 3 * V.Count, squares + 3 * V.Count);
-    }
-
-    private static void LaneStatistics1(float* x, int rows, nint period, float* mean, float* squares)
-    {
-        V sum = default, square = default;
-        int lead = (rows + 7) / 8;
-        float* row = x;
-        for (int r = 0; r < lead; r++, row += period)
-            sum += V.Load(row);
-        V k = sum * V.Create(1f / lead);
-        sum = default;
-        row = x;
-        for (int r = 0; r < rows; r++, row += period)
+        for (int i = 0; i < period; i += V.Count)
         {
-            V d = V.Load(row) - k;
-            sum += d;
-            square = V.MultiplyAdd(d, d, square);
+            V sum = V.Load(mean + i), offset = sum * inverse;
+            V.Store(V.Load(lead + i) + offset, mean + i);
+            V.Store(V.Load(squares + i) - sum * offset, squares + i);
         }
-        Finish(k, sum, square, V.Create(1f / rows), mean, squares);
     }
 
-    private static void Finish(V k, V sum, V square, V inverse, float* mean, float* squares)
+    private static void AddRows(float* x, int rows, nint period, float* sums)
     {
-        V shift = sum * inverse;
-        V.Store(k + shift, mean);
-        V.Store(square - sum * shift, squares);
+        for (int r = 0; r < rows; r++, x += period)
+        {
+            for (nint i = 0; i < period; i += V.Count)
+                V.Store(V.Load(sums + i) + V.Load(x + i), sums + i);
+        }
+    }
+
+    /// <summary>Adds x - shift and its square to the lanes' sums, four rows at a time: memory is read in order, sums seldom touched.</summary>
+    private static void AddShiftedRows(float* x, int rows, nint period, float* shift, float* sums, float* squares)
+    {
+        for (; rows >= 4; rows -= 4, x += 4 * period)
+        {
+            float* x1 = x + period, x2 = x1 + period, x3 = x2 + period;
+            for (nint i = 0; i < period; i += V.Count)
+            {
+                V k = V.Load(shift + i);
+                V d0 = V.Load(x + i) - k, d1 = V.Load(x1 + i) - k, d2 = V.Load(x2 + i) - k, d3 = V.Load(x3 + i) - k;
+                V.Store(V.Load(sums + i) + (d0 + d1 + (d2 + d3)), sums + i);
+                V q = V.MultiplyAdd(d0, d0, d1 * d1) + V.MultiplyAdd(d2, d2, d3 * d3);
+                V.Store(V.Load(squares + i) + q, squares + i);
+            }
+        }
+        for (; rows > 0; rows--, x += period)
+        {
+            for (nint i = 0; i < period; i += V.Count)
+            {
+                V d = V.Load(x + i) - V.Load(shift + i);
+                V.Store(V.Load(sums + i) + d, sums + i);
+                V.Store(V.MultiplyAdd(d, d, V.Load(squares + i)), squares + i);
+            }
+        }
     }
 
     /// <summary>From the lanes' statistics those of the groups, and from them scale and shift per lane.</summary>
@@ -173,69 +158,122 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
         int period = _plan.Period, chunks = _plan.Chunks, channels = _g.Channels, perGroup = channels / _g.Groups;
         float* lanesMean = slot;
         float* lanesSquares = slot + (nint)chunks * period;
-        float* scale = lanesSquares + (nint)chunks * period;
+        float* scale = slot + 3 * (nint)chunks * period;
         float* shift = scale + period;
-        float* tail = _x + (nint)image * _plan.ImageLength + _plan.TailStart;
-        double count = (double)_g.Spatial * perGroup;
+        float* mean = _mean + (nint)image * _g.Groups;
+        float* rstd = _rstd + (nint)image * _g.Groups;
+        if (chunks > 1)
+            JoinChunks(lanesMean, lanesSquares);
+        if (period > channels)
+            JoinPixels(_x + (nint)image * _plan.ImageLength + _plan.TailStart, lanesMean, lanesSquares);
         for (int group = 0; group < _g.Groups; group++)
         {
-            int first = group * perGroup, end = first + perGroup;
-            double sum = 0, squares = 0;
-            for (int start = 0; start < period; start += channels)
-            {
-                for (int chunk = 0; chunk < chunks && _plan.Rows > 0; chunk++)
-                {
-                    double part = 0;
-                    for (int c = first; c < end; c++)
-                        part += lanesMean[chunk * period + start + c];
-                    sum += part * _plan.RowsOf(chunk);
-                }
-                if (start < _plan.TailLength)
-                {
-                    for (int c = first; c < end; c++)
-                        sum += tail[start + c];
-                }
-            }
-            double mean = sum / count;
-            for (int start = 0; start < period; start += channels)
-            {
-                for (int chunk = 0; chunk < chunks && _plan.Rows > 0; chunk++)
-                {
-                    double within = 0, between = 0;
-                    for (int c = first; c < end; c++)
-                    {
-                        double d = lanesMean[chunk * period + start + c] - mean;
-                        within += lanesSquares[chunk * period + start + c];
-                        between += d * d;
-                    }
-                    squares += within + between * _plan.RowsOf(chunk);
-                }
-                if (start < _plan.TailLength)
-                {
-                    for (int c = first; c < end; c++)
-                    {
-                        double d = tail[start + c] - mean;
-                        squares += d * d;
-                    }
-                }
-            }
-            double rstd = 1 / Math.Sqrt(Math.Max(0, squares / count) + _g.Epsilon);
-            _mean[(nint)image * _g.Groups + group] = (float)mean;
-            _rstd[(nint)image * _g.Groups + group] = (float)rstd;
-            for (int c = first; c < end; c++)
-            {
-                scale[c] = (float)(rstd * _gamma[c]);
-                shift[c] = (float)(_beta[c] - mean * rstd * _gamma[c]);
-            }
+            var (m, squares) = JoinChannels(lanesMean + group * perGroup, lanesSquares + group * perGroup, perGroup, _g.Spatial);
+            mean[group] = m;
+            rstd[group] = 1 / MathF.Sqrt(MathF.Max(0, squares / ((float)_g.Spatial * perGroup)) + (float)_g.Epsilon);
+        }
+        // scale = rstd gamma, shift = beta - mean scale; the places hold rstd and mean first.
+        GroupNormLanes.Expand<V>(rstd, _g.Groups, perGroup, scale);
+        GroupNormLanes.Expand<V>(mean, _g.Groups, perGroup, shift);
+        int c = 0;
+        for (; c <= channels - V.Count; c += V.Count)
+        {
+            V factor = V.Load(scale + c) * V.Load(_gamma + c);
+            V.Store(factor, scale + c);
+            V.Store(V.MultiplyAdd(-V.Load(shift + c), factor, V.Load(_beta + c)), shift + c);
+        }
+        for (; c < channels; c++)
+        {
+            scale[c] *= _gamma[c];
+            shift[c] = MathF.FusedMultiplyAdd(-shift[c], scale[c], _beta[c]);
         }
         GroupNormLanes.Repeat(scale, channels, period);
         GroupNormLanes.Repeat(shift, channels, period);
     }
 
+    /// <summary>Lane by lane the statistics of all whole rows, into those of the first chunk.</summary>
+    private readonly void JoinChunks(float* mean, float* squares)
+    {
+        int period = _plan.Period, chunks = _plan.Chunks;
+        for (int i = 0; i < period; i += V.Count)
+        {
+            V first = V.Load(mean + i), offset = default, square = V.Load(squares + i);
+            for (int chunk = 1; chunk < chunks; chunk++)
+            {
+                V weight = V.Create((float)_plan.RowsOf(chunk) / _plan.Rows);
+                offset = V.MultiplyAdd(V.Load(mean + (nint)chunk * period + i) - first, weight, offset);
+                square += V.Load(squares + (nint)chunk * period + i);
+            }
+            V joined = first + offset;
+            for (int chunk = 0; chunk < chunks; chunk++)
+            {
+                V d = V.Load(mean + (nint)chunk * period + i) - joined;
+                square = V.MultiplyAdd(d * V.Create(_plan.RowsOf(chunk)), d, square);
+            }
+            V.Store(joined, mean + i);
+            V.Store(square, squares + i);
+        }
+    }
+
+    /// <summary>Channel by channel the statistics of the lanes of all pixels of a row, and of the incomplete last row.</summary>
+    private readonly void JoinPixels(float* tail, float* mean, float* squares)
+    {
+        int rows = _plan.Rows, channels = _g.Channels;
+        for (int c = 0; c < channels; c++)
+        {
+            double sum = 0, square = 0;
+            for (int lane = c; lane < _plan.Period && rows > 0; lane += channels)
+                sum += (double)mean[lane] * rows;
+            for (int lane = c; lane < _plan.TailLength; lane += channels)
+                sum += tail[lane];
+            double joined = sum / _g.Spatial;
+            for (int lane = c; lane < _plan.Period && rows > 0; lane += channels)
+                square += squares[lane] + rows * (mean[lane] - joined) * (mean[lane] - joined);
+            for (int lane = c; lane < _plan.TailLength; lane += channels)
+                square += (tail[lane] - joined) * (tail[lane] - joined);
+            mean[c] = (float)joined;
+            squares[c] = (float)square;
+        }
+    }
+
+    /// <summary>The statistics of neighbouring channels together, each of <paramref name="count"/> elements.</summary>
+    private static (float Mean, float Squares) JoinChannels(float* mean, float* squares, int channels, int count)
+    {
+        if (channels == 1)
+            return (*mean, *squares);
+        float first = *mean;
+        if (channels % V.Count != 0)
+        {
+            double sum = 0, within = 0, between = 0;
+            for (int c = 0; c < channels; c++)
+                sum += mean[c] - first;
+            float m = (float)(first + sum / channels);
+            for (int c = 0; c < channels; c++)
+            {
+                double d = mean[c] - m;
+                within += squares[c];
+                between += d * d;
+            }
+            return (m, (float)(within + between * count));
+        }
+        V offset = default, base0 = V.Create(first), vWithin = default, vBetween = default;
+        for (int c = 0; c < channels; c += V.Count)
+            offset += V.Load(mean + c) - base0;
+        float joined = first + V.Sum(offset) / channels;
+        V centre = V.Create(joined);
+        for (int c = 0; c < channels; c += V.Count)
+        {
+            V d = V.Load(mean + c) - centre;
+            vWithin += V.Load(squares + c);
+            vBetween = V.MultiplyAdd(d, d, vBetween);
+        }
+        return (joined, V.Sum(vWithin) + V.Sum(vBetween) * count);
+    }
+
     private readonly void Apply(int image, int chunk, float* slot)
     {
         int period = _plan.Period;
-        float* scale = slot + 2 * (nint)_plan.Chunks * period;
+        float* scale = slot + 3 * (nint)_plan.Chunks * period;
         float* shift = scale + period;
         nint start = (nint)image * _plan.ImageLength + (nint)chunk * _plan.ChunkRows * period;
         ApplyRows(_x + start, _y + start, scale, shift, _plan.RowsOf(chunk), period, period);
@@ -254,29 +292,65 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
 
     private readonly void ApplyRows(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
     {
+        if (_silu)
+        {
+            ApplySilu(x, y, scale, shift, rows, width, period);
+            return;
+        }
         for (int r = 0; r < rows; r++, x += period, y += period)
         {
-            if (_silu)
+            for (nint i = 0; i < width; i += V.Count)
+                V.Store(V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i)), y + i);
+        }
+    }
+
+    private static void ApplySilu(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
+    {
+        V lowest = V.Create(-126), highest = V.Create(126), one = V.Create(1), minusLog2E = V.Create(-PowerOfTwoMath.Log2E);
+        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
+        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
+        for (int r = 0; r < rows; r++, x += period, y += period)
+        {
+            for (nint i = 0; i < width; i += V.Count)
             {
-                for (nint i = 0; i < width; i += V.Count)
-                {
-                    V z = V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i));
-                    V.Store(z * VectorMath.Sigmoid(z), y + i);
-                }
-            }
-            else
-            {
-                for (nint i = 0; i < width; i += V.Count)
-                    V.Store(V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i)), y + i);
+                V z = V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i));
+                V.Store(z / PowerOfTwoMath.OnePlusExp2(z * minusLog2E, lowest, highest, one, c1, c2, c3, c4, c5), y + i);
             }
         }
     }
 }
 
+/// <summary>Small helpers on arrays with one element per lane of a row.</summary>
 internal static unsafe class GroupNormLanes
 {
     /// <summary>Floats in the widest vector.</summary>
     public const int MaxVector = 16;
+
+    /// <summary>lanes[c] = values[c / perGroup].</summary>
+    public static void Expand<V>(float* values, int groups, int perGroup, float* lanes) where V : struct, ISimd<V>
+    {
+        for (int group = 0; group < groups; group++)
+        {
+            int c = 0;
+            for (; c <= perGroup - V.Count; c += V.Count, lanes += V.Count)
+                V.Store(V.Create(values[group]), lanes);
+            for (; c < perGroup; c++)
+                *lanes++ = values[group];
+        }
+    }
+
+    /// <summary>The sum over a group's channels of x y.</summary>
+    public static float Dot<V>(float* x, float* y, int channels) where V : struct, ISimd<V>
+    {
+        int c = 0;
+        V sum = default;
+        for (; c <= channels - V.Count; c += V.Count)
+            sum = V.MultiplyAdd(V.Load(x + c), V.Load(y + c), sum);
+        float result = c > 0 ? V.Sum(sum) : 0;
+        for (; c < channels; c++)
+            result += x[c] * y[c];
+        return result;
+    }
 
     /// <summary>Fills values[0, period) with repetitions of its first <paramref name="channels"/> elements.</summary>
     public static void Repeat(float* values, int channels, int period)
