@@ -60,9 +60,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x * (1 - y * y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<TanhGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<TanhGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ScaledProduct>(gz * x, y, -2);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ScaledProduct>(gz * x, y, -2);
     }
 
     public readonly struct Sigmoid : IUnaryOperation
@@ -76,7 +78,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "1 / (1 + expf(-x))";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<SigmoidGrad>(gy, y);
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<SigmoidGrad>(gy, y);
     }
 
     /// <summary>x y (1 - y) for the gradient x and y = sigmoid.</summary>
@@ -91,7 +94,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x * y * (1 - y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<SigmoidGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<SigmoidGrad>(gz, y);
 
         public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * x * (1 - 2 * y);
     }
@@ -122,7 +126,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "y > 0 ? x : 0";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ReluGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ReluGrad>(gz, y);
 
         public static Tensor? DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => null;
     }
@@ -139,7 +144,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x > 0 ? x : a * x";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<LeakyReluGrad>(gy, x, a);
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<LeakyReluGrad>(gy, x, a);
     }
 
     /// <summary>The gradient x where y > 0, otherwise a x.</summary>
@@ -154,7 +160,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "y > 0 ? x : a * x";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<LeakyReluGrad>(gz, y, a);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<LeakyReluGrad>(gz, y, a);
 
         public static Tensor? DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => null;
     }
@@ -193,7 +200,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x / (1 + expf(-y)) * (1 + y / (1 + expf(y)))";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<SiluGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<SiluGrad>(gz, y);
 
         public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a)
         {
@@ -222,30 +230,36 @@ namespace RawDiffusion.Ops
     {
         public static string Name => "gelu backward";
 
-        public static double Reference(double x, double y, double a) => x * (SpecialFunctions.NormalCdf(y) + y * Math.Exp(-0.5 * y * y) / Math.Sqrt(2 * Math.PI));
+        public static double Reference(double x, double y, double a) =>
+            x * (SpecialFunctions.NormalCdf(y) + y * Math.Exp(-0.5 * y * y) / Math.Sqrt(2 * Math.PI));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => x * V.MultiplyAdd(y * V.Create(0.398942280f), VectorMath.ExpFlush(V.Create(-0.5f) * y * y), VectorMath.NormalCdf(y));
+        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> =>
+            x * V.MultiplyAdd(y * V.Create(0.398942280f), VectorMath.ExpFlush(V.Create(-0.5f) * y * y), VectorMath.NormalCdf(y));
 
         public static string Cuda => "x * (normcdff(y) + y * 0.398942280f * expf(-0.5f * y * y))";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<GeluGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<GeluGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * x * (y.Square() * -0.5).Exp() * ((2 - y.Square()) * (1 / Math.Sqrt(2 * Math.PI)));
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            gz * x * (y.Square() * -0.5).Exp() * ((2 - y.Square()) * (1 / Math.Sqrt(2 * Math.PI)));
     }
 
     public readonly struct Softplus : IUnaryOperation
     {
         public static string Name => "softplus";
 
-        public static double Reference(double x, double a, double b) => Math.Max(x, 0) + SpecialFunctions.Log1P(Math.Exp(-Math.Abs(x)));
+        public static double Reference(double x, double a, double b) =>
+            Math.Max(x, 0) + SpecialFunctions.Log1P(Math.Exp(-Math.Abs(x)));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Cpu<V>(V x, V a, V b) where V : struct, ISimd<V> => VectorMath.Softplus(x);
 
         public static string Cuda => "fmaxf(x, 0) + log1pf(expf(-fabsf(x)))";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<SoftplusGrad>(gy, x);
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<SoftplusGrad>(gy, x);
     }
 
     /// <summary>x sigmoid(y) for the gradient x.</summary>
@@ -260,8 +274,10 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x / (1 + expf(-y))";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<SoftplusGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<SoftplusGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<SigmoidGrad>(gz * x, y.Sigmoid());
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<SigmoidGrad>(gz * x, y.Sigmoid());
     }
 }

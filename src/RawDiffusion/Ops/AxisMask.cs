@@ -26,12 +26,14 @@ internal readonly record struct AxisMask(int Bits)
         return new AxisMask(bits);
     }
 
-    /// <exception cref="ArgumentException">There is nothing along these axes, for a reduction that nothing has no value of.</exception>
+    /// <exception cref="ArgumentException">There is nothing along these axes, and the reduction has no value for that.</exception>
     public AxisMask ExpectElements(string operation, Shape shape) => Count(shape, Bits) > 0
         ? this
         : throw new ArgumentException($"{operation}: a tensor of shape {shape} has no elements along the axes that are reduced.");
 
-    /// <summary>The axes of <paramref name="to"/> along which <paramref name="from"/> is repeated to get there: new ones and those of extent 1.</summary>
+    /// <summary>
+    /// The axes of <paramref name="to"/> along which <paramref name="from"/> is repeated to get there: new ones and those of extent 1.
+    /// </summary>
     public static int Broadcast(Shape from, Shape to)
     {
         int added = to.Rank - from.Rank, bits = (1 << added) - 1;

@@ -23,7 +23,7 @@ namespace RawDiffusion
         {
             if (logits.Rank == 0 || labels.Shape != AxisMask.Remove(logits.Shape, 1 << (logits.Rank - 1), keepDims: false))
                 throw new ArgumentException(
-                    $"crossEntropy: labels of shape {labels.Shape} do not fit logits of shape {logits.Shape}; they need the same shape without the last axis.");
+                    $"crossEntropy: labels of shape {labels.Shape} do not fit logits of shape {logits.Shape}: the same without the last axis.");
             Tensor.ExpectSameDevice("crossEntropy", logits, labels);
             IndexRange.Check("crossEntropy", labels.ExpectInt32("crossEntropy"), logits.Shape[^1]);
             return Reduce(new CrossEntropyFunction().Apply(logits, labels), reduction);
@@ -34,7 +34,8 @@ namespace RawDiffusion
         public static Tensor MseLoss(Tensor prediction, Tensor target, LossReduction reduction = LossReduction.Mean)
         {
             if (prediction.Shape != target.Shape)
-                throw new ArgumentException($"mseLoss: the prediction has shape {prediction.Shape}, the target {target.Shape}; they must be the same.");
+                throw new ArgumentException(
+                    $"mseLoss: the prediction has shape {prediction.Shape}, the target {target.Shape}; they must be the same.");
             var difference = prediction - target;
             if (reduction == LossReduction.None)
                 return difference.Square();

@@ -128,7 +128,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x / (y + y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<SqrtGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<SqrtGrad>(gz, y);
 
         public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => -(gz * z / y);
     }
@@ -144,7 +145,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "rsqrtf(x)";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<RsqrtGrad>(gy, y);
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<RsqrtGrad>(gy, y);
     }
 
     /// <summary>-x y^3 / 2 for the gradient x and y = rsqrt.</summary>
@@ -159,9 +161,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "-0.5f * x * y * (y * y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<RsqrtGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<RsqrtGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ScaledProduct>(gz * x, y.Square(), -1.5);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ScaledProduct>(gz * x, y.Square(), -1.5);
     }
 
     public readonly struct Square : IUnaryOperation
@@ -175,7 +179,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x * x";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<ScaledProduct>(gy, x, 2);
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<ScaledProduct>(gy, x, 2);
     }
 
     /// <summary>a x y.</summary>
@@ -190,9 +195,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "a * x * y";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ScaledProduct>(gz, y, a);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ScaledProduct>(gz, y, a);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ScaledProduct>(gz, x, a);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ScaledProduct>(gz, x, a);
     }
 
     public readonly struct Abs : IUnaryOperation
@@ -280,13 +287,15 @@ namespace RawDiffusion.Ops
         public static double Reference(double x, double y, double a) => x * (2 / Math.Sqrt(Math.PI)) * Math.Exp(-y * y);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => x * V.Create(1.12837917f) * VectorMath.ExpFlush(-(y * y));
+        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> =>
+            x * V.Create(1.12837917f) * VectorMath.ExpFlush(-(y * y));
 
         public static string Cuda => "x * 1.12837917f * expf(-y * y)";
 
         public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ErfGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<ScaledProduct>(gz * z, y, -2);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<ScaledProduct>(gz * z, y, -2);
     }
 
     /// <summary>x limited to [a, b].</summary>
@@ -301,7 +310,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x != x ? x : fminf(b, fmaxf(a, x))";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<KeepWhere>(gy, x.Eq(y));
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
+            Elementwise.Binary<KeepWhere>(gy, x.Eq(y));
     }
 
     /// <summary>x^a.</summary>
@@ -331,9 +341,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "powf(x, y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<KeepWhere>(gz * y * x.Pow(y - 1), y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<KeepWhere>(gz * y * x.Pow(y - 1), y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<KeepWhere>(gz * z * x.Log(), x);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<KeepWhere>(gz * z * x.Log(), x);
     }
 
     /// <summary>The square root of a sum of squares. Its derivative at 0 is taken as 0: the norm has its minimum there.</summary>
@@ -359,12 +371,15 @@ namespace RawDiffusion.Ops
         public static double Reference(double x, double y, double a) => y == 0 ? 0 : x / (y + y);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => V.Select(V.Equal(y, V.Create(0)), V.Create(0), x / (y + y));
+        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> =>
+            V.Select(V.Equal(y, V.Create(0)), V.Create(0), x / (y + y));
 
         public static string Cuda => "y == 0 ? 0 : x / (y + y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<NormGrad>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<NormGrad>(gz, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => -Elementwise.Binary<KeepWhere>(gz * z / y, y);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            -Elementwise.Binary<KeepWhere>(gz * z / y, y);
     }
 }

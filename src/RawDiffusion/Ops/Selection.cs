@@ -12,7 +12,9 @@ namespace RawDiffusion
         /// <summary>The smaller of x and y, as <see cref="Maximum"/>.</summary>
         public static Tensor Minimum(Tensor x, Tensor y) => Elementwise.Binary<Minimum>(x, y);
 
-        /// <summary>x + weight (y - x). A weight above 1 goes beyond y: classifier-free guidance from x, unconditional, past y, conditional.</summary>
+        /// <summary>
+        /// x + weight (y - x). A weight above 1 goes beyond y: classifier-free guidance from x, unconditional, past y, conditional.
+        /// </summary>
         public static Tensor Lerp(Tensor x, Tensor y, double weight) => Elementwise.Binary<Lerp>(x, y, weight);
 
         /// <summary>x where the condition is not 0, else y; all three broadcast. The condition gets no gradient.</summary>
@@ -37,9 +39,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x > y || x != x ? x : y";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * Elementwise.Binary<Heaviside>(x, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            gz * Elementwise.Binary<Heaviside>(x, y);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * Elementwise.Binary<Heaviside>(y, x);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            gz * Elementwise.Binary<Heaviside>(y, x);
     }
 
     public readonly struct Minimum : IBinaryOperation
@@ -53,9 +57,11 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "x < y || x != x ? x : y";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * Elementwise.Binary<Heaviside>(y, x);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            gz * Elementwise.Binary<Heaviside>(y, x);
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => gz * Elementwise.Binary<Heaviside>(x, y);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            gz * Elementwise.Binary<Heaviside>(x, y);
     }
 
     /// <summary>1 where x > y, 1/2 where they are equal, else 0.</summary>
@@ -66,7 +72,8 @@ namespace RawDiffusion.Ops
         public static double Reference(double x, double y, double a) => x > y ? 1 : x == y ? 0.5 : 0;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => V.Select(V.Equal(x, y), V.Create(0.5f), V.LessThan(y, x) & V.Create(1));
+        public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> =>
+            V.Select(V.Equal(x, y), V.Create(0.5f), V.LessThan(y, x) & V.Create(1));
 
         public static string Cuda => "x > y ? 1.0f : x == y ? 0.5f : 0.0f";
 
@@ -104,7 +111,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "y != 0 ? x : 0";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<KeepWhere>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<KeepWhere>(gz, y);
 
         public static Tensor? DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => null;
     }
@@ -121,7 +129,8 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "y == 0 ? x : 0";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => Elementwise.Binary<KeepUnless>(gz, y);
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
+            Elementwise.Binary<KeepUnless>(gz, y);
 
         public static Tensor? DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) => null;
     }

@@ -15,7 +15,12 @@ public class ElementwiseTests
     {
         var x = Tensor.From([double.NaN], [1], Device.Parse(name));
         var one = Tensor.Ones([1], Device.Parse(name));
-        foreach (var y in new[] { F.Relu(x), x.Clamp(-1, 1), F.Silu(x), F.Gelu(x), F.Softplus(x), x.Tanh(), x.Abs(), F.Maximum(x, one), F.Minimum(one, x), x.Max(), x.Sum() })
+        Tensor[] results =
+        [
+            F.Relu(x), x.Clamp(-1, 1), F.Silu(x), F.Gelu(x), F.Softplus(x), x.Tanh(), x.Abs(), F.Maximum(x, one), F.Minimum(one, x),
+            x.Max(), x.Sum(),
+        ];
+        foreach (var y in results)
             Assert.True(double.IsNaN(y.Item()));
         Assert.Equal(0, x.Eq(x).Item());
         Assert.Equal(1, x.Ne(x).Item());

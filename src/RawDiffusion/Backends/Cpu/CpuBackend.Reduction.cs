@@ -84,12 +84,15 @@ public sealed unsafe partial class CpuBackend
         if (g.Reduce < 2 * chunkRows)
         {
             int pieces = g.Outer * blocks;
-            Elementwise(pieces, Grain(Math.Max(1, g.Reduce) * columns), new ColumnsBody<TOp, V>(x, y, g.Reduce, g.Inner, Math.Max(1, g.Reduce), columns));
+            int all = Math.Max(1, g.Reduce);
+            Elementwise(pieces, Grain(all * columns), new ColumnsBody<TOp, V>(x, y, g.Reduce, g.Inner, all, columns));
             return;
         }
         int chunks = (g.Reduce + chunkRows - 1) / chunkRows;
         var scratch = Allocate(DType.Float32, g.Outer * chunks * g.Inner);
-        Elementwise(g.Outer * chunks * blocks, Grain(chunkRows * columns), new ColumnsBody<TOp, V>(x, F(scratch), g.Reduce, g.Inner, chunkRows, columns));
+        Elementwise(
+            g.Outer * chunks * blocks, Grain(chunkRows * columns),
+            new ColumnsBody<TOp, V>(x, F(scratch), g.Reduce, g.Inner, chunkRows, columns));
         Reduce<V>(TOp.Merge, new ReduceGeometry(g.Outer, chunks, g.Inner), F(scratch), y);
         Release(scratch);
 

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>log(sum(exp(x))) of rows [start, end).</summary>
@@ -49,13 +51,14 @@ internal readonly unsafe struct SumExpColumnsBody<V>(float* x, float* max, float
     private static V Term(V x, V max) => VectorMath.ExpFlush(V.Select(V.Equal(x, max), V.Create(0), x - max));
 }
 
-/// <summary>The last step of log-sum-exp: y = max + log(sum), in place of the sum where <c>y</c> is it.</summary>
+/// <summary>The last step of log-sum-exp: the maximum plus the logarithm of the sum.</summary>
 internal readonly struct AddLog : IBinaryOperator
 {
     public static string Name => "addLog";
 
     public static double Reference(double x, double y, double a) => x + Math.Log(y);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Cpu<V>(V x, V y, V a) where V : struct, ISimd<V> => x + VectorMath.Log(y);
 
     public static string Cuda => "x + logf(y)";
