@@ -22,8 +22,9 @@ public interface IRangeBody
 }
 
 /// <summary>
-/// The project's own pool of threads: one per core, spinning a short while for the next loop before they sleep. Items are handed
-/// out one by one from a shared counter, so which thread does an item varies, and results must not depend on it.
+/// The project's own pool of threads: one per core, spinning a short while for the next loop before they sleep. Each has
+/// its own part of the items and helps the others when that is done, so which thread does an item varies, and results must not
+/// depend on it.
 /// </summary>
 public static unsafe class Workers
 {
@@ -41,7 +42,12 @@ public static unsafe class Workers
     private static delegate*<void*, int, int, void> s_run;
     private static void* s_body;
     private static int s_items;
-    private static int s_next;
+    private static int s_parts;
+
+    // The next item of each part, a cache line apart so that threads do not fight over one.
+    private const int CounterStride = 16;
+    private static int[] s_next = [];
+
     private static ExceptionDispatchInfo? s_error;
 
     /// <summary>2^32 * ticket + 2^16 * (loop is open) + number of workers that have joined it.</summary>
@@ -115,7 +121,11 @@ public static unsafe class Workers
         s_run = run;
         s_body = body;
         s_items = items;
-        s_next = 0;
+        s_parts = Count;
+        if (s_next.Length < s_parts * CounterStride)
+            s_next = new int[s_parts * CounterStride];
+        for (int part = 0; part < s_parts; part++)
+            s_next[part * CounterStride] = Start(part);
         s_error = null;
         long ticket = (s_state >> 32) + 1;
         Interlocked.Exchange(ref s_state, ticket << 32 | Open);
@@ -133,24 +143,38 @@ public static unsafe class Workers
         s_error?.Throw();
     }
 
+    /// <summary>
+    /// Does the items of the thread's own part, then what is left of the others'. In a chain of loops over the same rows a
+    /// thread so finds the rows that it wrote before in its own cache.
+    /// </summary>
     private static void Work(int worker)
     {
         try
         {
-            while (true)
+            for (int i = 0; i < s_parts; i++)
             {
-                int index = Interlocked.Increment(ref s_next) - 1;
-                if (index >= s_items)
-                    return;
-                s_run(s_body, index, worker);
+                int part = (worker + i) % s_parts, end = Start(part + 1);
+                ref int next = ref s_next[part * CounterStride];
+                // Read first: a part that is used up costs no exclusive access to its counter.
+                while (Volatile.Read(ref next) < end)
+                {
+                    int index = Interlocked.Increment(ref next) - 1;
+                    if (index >= end)
+                        break;
+                    s_run(s_body, index, worker);
+                }
             }
         }
         catch (Exception e)
         {
             Interlocked.CompareExchange(ref s_error, ExceptionDispatchInfo.Capture(e), null);
-            Interlocked.Exchange(ref s_next, s_items);
+            for (int part = 0; part < s_parts; part++)
+                Interlocked.Exchange(ref s_next[part * CounterStride], s_items);
         }
     }
+
+    /// <summary>The first item of a part.</summary>
+    private static int Start(int part) => (int)((long)s_items * part / s_parts);
 
     private static void StartThread()
     {
