@@ -8,5 +8,6 @@ internal static class TrainCommand
     public static Command Create() => new("train", "Train a preset, judge it and write a run folder.")
     {
         EightGaussiansCommand.Create(),
+        MnistClassifierCommand.Create(),
     };
 }

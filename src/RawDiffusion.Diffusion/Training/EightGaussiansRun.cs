@@ -51,23 +51,16 @@ public sealed record EightGaussiansOptions
     /// <exception cref="ArgumentException">An option makes no sense; the message names it and its value.</exception>
     public void Check()
     {
-        RequirePositive("steps", Steps);
-        RequirePositive("batch", Batch);
-        RequirePositive("samples", Samples);
-        RequirePositive("sampling-steps", SamplingSteps);
-        if (!(LearningRate > 0 && double.IsFinite(LearningRate)))
-            throw new ArgumentException($"lr must be a positive number, not {LearningRate}");
+        OptionChecks.RequirePositive("steps", Steps);
+        OptionChecks.RequirePositive("batch", Batch);
+        OptionChecks.RequirePositive("samples", Samples);
+        OptionChecks.RequirePositive("sampling-steps", SamplingSteps);
+        OptionChecks.RequireLearningRate(LearningRate);
         if (Eta is not (>= 0 and <= 1))
             throw new ArgumentException($"eta must be in [0, 1], not {Eta}");
         if (Sampler is not ("ddpm" or "ddim"))
             throw new ArgumentException($"unknown sampler '{Sampler}'; there are: ddpm, ddim");
         _ = MakeProcess();
-    }
-
-    private static void RequirePositive(string name, int value)
-    {
-        if (value < 1)
-            throw new ArgumentException($"{name} must be at least 1, not {value}");
     }
 }
 

@@ -1,0 +1,115 @@
+using System.Diagnostics;
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Optim;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>The options of the preset <c>mnist-classifier</c>; the defaults are the preset.</summary>
+public sealed record MnistClassifierOptions
+{
+    /// <summary>The folder with the four IDX files.</summary>
+    public required string DataDirectory { get; init; }
+
+    public int Steps { get; init; } = 3000;
+
+    public int Batch { get; init; } = 128;
+
+    public double LearningRate { get; init; } = 4e-3;
+
+    public double EmaDecay { get; init; } = 0.998;
+
+    /// <summary>Training images are shifted by up to so many pixels along each axis.</summary>
+    public int MaxShift { get; init; } = 2;
+
+    public ulong Seed { get; init; }
+
+    /// <exception cref="ArgumentException">An option makes no sense; the message names it and its value.</exception>
+    public void Check()
+    {
+        OptionChecks.RequirePositive("steps", Steps);
+        OptionChecks.RequirePositive("batch", Batch);
+        OptionChecks.RequireLearningRate(LearningRate);
+    }
+}
+
+/// <summary>
+/// The preset <c>mnist-classifier</c> from beginning to end: trains <see cref="ConvClassifier"/> on the training digits and judges
+/// its moving average on the test digits. Later it judges generated digits.
+/// </summary>
+public static class MnistClassifierRun
+{
+    private const int TestBatch = 1000;
+    private const ulong WeightStream = 1, DataStream = 2;
+
+    /// <returns>The metrics that were written to <c>metrics.json</c>.</returns>
+    public static IReadOnlyDictionary<string, object> Execute(MnistClassifierOptions options, RunFolder folder, Backend device, IRunReporter reporter)
+    {
+        options.Check();
+        LabelledImages training = Mnist.Load(options.DataDirectory, MnistSplit.Train), test = Mnist.Load(options.DataDirectory, MnistSplit.Test);
+        if (options.Batch > training.Count)
+            throw new ArgumentException($"batch is {options.Batch}, but there are only {training.Count} training images");
+        folder.WriteConfiguration("mnist-classifier", options, device);
+
+        var started = Stopwatch.StartNew();
+        var model = new ConvClassifier(new Generator(options.Seed, WeightStream), device);
+        var optimizer = new AdamW(model, options.LearningRate, weightDecay: 0.05);
+        var ema = new Ema(model, options.EmaDecay);
+        var batches = new ShuffledBatches(training, options.Batch, options.MaxShift, new Generator(options.Seed, DataStream), device);
+        var trainer = new Trainer(
+            optimizer, ema,
+            new TrainerOptions
+            {
+                Steps = options.Steps,
+                LearningRate = options.LearningRate,
+                LearningRateFactor = step => Schedule.Cosine(step, options.Steps, warmup: Math.Min(200, options.Steps / 10)),
+                MaxGradientNorm = 1,
+            },
+            () =>
+            {
+                var (images, labels) = batches.Next();
+                return F.CrossEntropy(model.Forward(images), labels);
+            });
+        folder.BeginLog("step", "loss", "learningRate");
+        trainer.Run(reporter, "train", options.Batch, t => folder.Log(t.Step, t.LastLoss, optimizer.LearningRate));
+        double trainingSeconds = started.Elapsed.TotalSeconds;
+
+        ema.CopyTo(model);
+        double accuracy = Accuracy(model, test, device, reporter);
+        folder.WriteCheckpoint(options.Steps, ("model", model.StateDict()), ("optimizer", optimizer.StateDict()));
+        var metrics = new Dictionary<string, object>
+        {
+            ["testAccuracy"] = accuracy,
+            ["testImages"] = test.Count,
+            ["trainingImages"] = training.Count,
+            ["steps"] = options.Steps,
+            ["finalLoss"] = trainer.LastLoss,
+            ["parameters"] = model.ParameterCount,
+            ["trainingSeconds"] = Math.Round(trainingSeconds, 2),
+            ["totalSeconds"] = Math.Round(started.Elapsed.TotalSeconds, 2),
+        };
+        folder.WriteMetrics(metrics);
+        return metrics;
+    }
+
+    /// <summary>The share of images whose largest logit is that of their label.</summary>
+    public static double Accuracy(ConvClassifier model, LabelledImages images, Backend device, IRunReporter reporter)
+    {
+        using var noGrad = new NoGrad();
+        int right = 0, batches = (images.Count + TestBatch - 1) / TestBatch;
+        reporter.Begin("test", batches, TestBatch);
+        for (int b = 0; b < batches; b++)
+        {
+            using var scope = new MemoryScope();
+            int start = b * TestBatch;
+            int[] indices = [.. Enumerable.Range(start, Math.Min(TestBatch, images.Count - start))];
+            int[] guesses = model.Forward(images.ImageTensor(indices, device: device)).ArgMax(1).ToInt32Array();
+            for (int i = 0; i < indices.Length; i++)
+                right += guesses[i] == images.Labels[indices[i]] ? 1 : 0;
+            reporter.Report(b + 1);
+        }
+        reporter.End();
+        return (double)right / images.Count;
+    }
+}
