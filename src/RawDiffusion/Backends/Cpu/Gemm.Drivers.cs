@@ -3,37 +3,37 @@ namespace RawDiffusion.Backends.Cpu;
 /// <summary>How the tiles of one product, or of a batch of small ones, are shared out.</summary>
 internal static unsafe partial class Gemm
 {
-    /// <summary>Floats that one item of packing moves: a few microseconds.</summary>
-    private const int PackGrain = 16 * 1024;
+    /// <summary>Elements that one item of packing moves: a microsecond or two.</summary>
+    private const int PackGrain = 8 * 1024;
 
-    private static void Parallel<TKernel>(CpuBackend backend, in Product p) where TKernel : struct, IGemmKernel
+    private static int DepthBlocks(int k) => Math.Max(1, Parts(k, DepthBlock));
+
+    /// <summary>First k of a block; equal parts, so that the last is not a sliver.</summary>
+    private static int DepthStart(int k, int block) => (int)((long)k * block / DepthBlocks(k));
+
+    private static void Parallel<TKernel>(CpuBackend backend, in GemmProduct p) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
         int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock);
-        int rowBlock = packA ? Math.Min(RoundUp(p.M, TKernel.Rows), RoundUp(OuterBlock, TKernel.Rows)) : RoundUp(p.M, TKernel.Rows);
+        int rowBlock = packA ? Math.Min(RoundUp(p.M, TKernel.Rows), OuterBlock) : RoundUp(p.M, TKernel.Rows);
         int depth = Math.Min(p.K, DepthBlock);
         var bufferB = backend.Allocate(DType.Float32, columnBlock * depth);
         var bufferA = packA ? backend.Allocate(DType.Float32, rowBlock * depth) : null;
-        var block = new Block
-        {
-            P = p,
-            PackedA = packA ? ((CpuStorage)bufferA!).Floats : null,
-            PackedB = ((CpuStorage)bufferB).Floats,
-        };
+        var block = new Block { P = p };
+        block.B.Packed = ((CpuStorage)bufferB).Floats;
+        block.A.Packed = bufferA is null ? null : ((CpuStorage)bufferA).Floats;
         for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
         {
             block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
-            block.Panels = new GemmPanels(block.ColumnEnd - block.ColumnBegin, TKernel.Lanes);
-            for (int d = 0; d < p.DepthBlocks; d++)
+            for (int d = 0; d < DepthBlocks(p.K); d++)
             {
-                block.DepthBegin = p.DepthStart(d);
-                block.DepthEnd = p.DepthStart(d + 1);
+                block.DepthBegin = DepthStart(p.K, d);
+                block.DepthEnd = DepthStart(p.K, d + 1);
                 for (block.RowBegin = 0; block.RowBegin < p.M; block.RowBegin = block.RowEnd)
                 {
                     block.RowEnd = (int)Math.Min(p.M, (long)block.RowBegin + rowBlock);
-                    int panelsB = block.RowBegin == 0 ? block.Panels.Count : 0;
-                    int panelsA = packA ? Parts(block.RowEnd - block.RowBegin, TKernel.Rows) : 0;
-                    var pack = new PackBody<TKernel>(block, panelsB, panelsA, out int items);
+                    block.Prepare<TKernel>();
+                    var pack = new PackBody(block, packB: block.RowBegin == 0, packA, out int items);
                     Workers.For(items, pack);
                     var tiles = new TilesBody<TKernel>(block, out items);
                     Workers.For(items, tiles);
@@ -45,66 +45,76 @@ internal static unsafe partial class Gemm
             backend.Release(bufferA);
     }
 
-    private static int Parts(int extent, int width) => (extent + width - 1) / width;
-
     /// <summary>A whole product on one worker, with the worker's own buffers.</summary>
-    private static void Serial<TKernel>(in Product p, int worker) where TKernel : struct, IGemmKernel
+    private static void Serial<TKernel>(in GemmProduct p, int worker) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
-        int depth = Math.Min(p.K, DepthBlock), rows = RoundUp(p.M, TKernel.Rows);
         int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock / 4);
-        float* panels = s_panels.Get<float>(worker, (nint)depth * (columnBlock + (packA ? rows : 0)));
-        float** pointers = (float**)s_pointers.Get<nint>(worker, rows);
-        var block = new Block { P = p, RowEnd = p.M, PackedB = panels, PackedA = packA ? panels + (nint)depth * columnBlock : null };
+        nint depth = Math.Min(p.K, DepthBlock);
+        float* panels = s_panels.Get<float>(worker, depth * (columnBlock + (packA ? RoundUp(p.M, TKernel.Rows) : 0)));
+        var block = new Block { P = p, RowEnd = p.M };
+        block.B.Packed = panels;
+        block.A.Packed = packA ? panels + depth * columnBlock : null;
         for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
         {
             block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);
-            block.Panels = new GemmPanels(block.ColumnEnd - block.ColumnBegin, TKernel.Lanes);
-            for (int d = 0; d < p.DepthBlocks; d++)
+            for (int d = 0; d < DepthBlocks(p.K); d++)
             {
-                block.DepthBegin = p.DepthStart(d);
-                block.DepthEnd = p.DepthStart(d + 1);
-                for (int i = 0; i < block.Panels.Count; i++)
-                    PackB<TKernel>(block, i);
-                for (int i = 0; packA && i < Parts(p.M, TKernel.Rows); i++)
-                    PackA<TKernel>(block, i);
-                Tiles<TKernel>(block, 0, p.M, 0, block.Panels.Count, pointers);
+                block.DepthBegin = DepthStart(p.K, d);
+                block.DepthEnd = DepthStart(p.K, d + 1);
+                block.Prepare<TKernel>();
+                block.B.Pack(0, block.B.Panels.Count, 0, block.Depth);
+                if (packA)
+                    block.A.Pack(0, block.A.Panels.Count, 0, block.Depth);
+                Tiles<TKernel>(block, 0, p.M, 0, block.B.Panels.Count, worker);
             }
         }
     }
 
-    /// <summary>Packs panels of B, then of A; several to an item.</summary>
-    private readonly struct PackBody<TKernel> : IParallelBody where TKernel : struct, IGemmKernel
+    /// <summary>Packs the panels of B, then of A, some panels for some values of k to an item.</summary>
+    private readonly struct PackBody : IParallelBody
     {
-        private readonly Block _block;
-        private readonly int _panelsB, _panelsA, _perItemB, _perItemA, _itemsB;
+        private readonly Packing _b, _a;
 
-        public PackBody(in Block block, int panelsB, int panelsA, out int items)
+        public PackBody(in Block block, bool packB, bool packA, out int items)
         {
-            _block = block;
-            _panelsB = panelsB;
-            _panelsA = panelsA;
-            _perItemB = Math.Max(1, PackGrain / (3 * TKernel.Lanes * Math.Max(1, block.Depth)));
-            _perItemA = Math.Max(1, PackGrain / (TKernel.Rows * Math.Max(1, block.Depth)));
-            _itemsB = Parts(panelsB, _perItemB);
-            items = _itemsB + Parts(panelsA, _perItemA);
+            _b = packB ? new Packing(block.B) : default;
+            _a = packA ? new Packing(block.A) : default;
+            items = _b.Items + _a.Items;
         }
 
         public void Run(int index, int worker)
         {
-            if (index < _itemsB)
-            {
-                int end = Math.Min(_panelsB, (index + 1) * _perItemB);
-                for (int i = index * _perItemB; i < end; i++)
-                    PackB<TKernel>(_block, i);
-            }
+            if (index < _b.Items)
+                _b.Run(index);
             else
-            {
-                index -= _itemsB;
-                int end = Math.Min(_panelsA, (index + 1) * _perItemA);
-                for (int i = index * _perItemA; i < end; i++)
-                    PackA<TKernel>(_block, i);
-            }
+                _a.Run(index - _b.Items);
+        }
+    }
+
+    private readonly struct Packing
+    {
+        private readonly GemmOperand _operand;
+        private readonly int _panels, _depth, _across;
+
+        public Packing(in GemmOperand operand)
+        {
+            _operand = operand;
+            int width = operand.Panels.Width(0);
+            // Rows of the source are read several panels wide; columns as long as they are.
+            _depth = operand.LaneStep == 1 ? Math.Min(operand.Depth, 32) : operand.Depth;
+            _depth = Math.Max(1, _depth);
+            _panels = Math.Max(1, PackGrain / (width * _depth));
+            _across = Parts(operand.Panels.Count, _panels);
+            Items = _across * Parts(operand.Depth, _depth);
+        }
+
+        public int Items { get; }
+
+        public void Run(int index)
+        {
+            int panel = index % _across * _panels, k = index / _across * _depth;
+            _operand.Pack(panel, Math.Min(_operand.Panels.Count, panel + _panels), k, Math.Min(_operand.Depth, k + _depth));
         }
     }
 
@@ -117,55 +127,97 @@ internal static unsafe partial class Gemm
         public TilesBody(in Block block, out int items)
         {
             _block = block;
-            int m = block.RowEnd - block.RowBegin, n = block.ColumnEnd - block.ColumnBegin;
+            int m = block.A.Lanes, n = block.B.Lanes, panels = block.B.Panels.Count;
             _rows = Math.Min(RoundUp(m, TKernel.Rows), 96);
-            _panels = Math.Min(block.Panels.Count, 12);
+            _panels = Math.Min(panels, 12);
             // Enough items for many workers, but none so small that handing it out shows. Rows first: every row of a narrow
             // item is read again for the next few panels.
-            while (Parts(m, _rows) * Parts(block.Panels.Count, _panels) < 16)
+            while (Parts(m, _rows) * Parts(panels, _panels) < 16)
             {
                 long flops = 2L * _rows * Math.Min(n, _panels * 3 * TKernel.Lanes) * block.Depth;
-                if (flops < 2 * SmallItemFlops)
+                if (flops < 2 * SmallItemFlops || _rows == TKernel.Rows && _panels == 1)
                     break;
                 if (_rows > 4 * TKernel.Rows || _panels == 1)
                     _rows = RoundUp(_rows / 2, TKernel.Rows);
                 else
                     _panels = (_panels + 1) / 2;
-                if (_rows == TKernel.Rows && _panels == 1)
-                    break;
             }
-            _across = Parts(block.Panels.Count, _panels);
+            _across = Parts(panels, _panels);
             items = Parts(m, _rows) * _across;
         }
 
         public void Run(int index, int worker)
         {
-            int row = _block.RowBegin + index / _across * _rows, panel = index % _across * _panels;
-            float** pointers = (float**)s_pointers.Get<nint>(worker, _rows);
+            int row = index / _across * _rows, panel = index % _across * _panels;
             Tiles<TKernel>(
-                _block, row, Math.Min(_block.RowEnd, row + _rows), panel, Math.Min(_block.Panels.Count, panel + _panels), pointers);
+                _block, row, Math.Min(_block.A.Lanes, row + _rows), panel, Math.Min(_block.B.Panels.Count, panel + _panels), worker);
+        }
+    }
+
+    // A long sum of few elements has no tiles to share out. K is then cut into parts, as many as the shape says; each part is a
+    // product of its own, and the parts are added in their order.
+
+    private const int SplitOutputs = 8192, SplitLength = 1024, MaxSplits = 32;
+
+    private static bool SplitPays(in GemmProduct p) => p.K >= 2 * SplitLength && (long)p.M * p.N <= SplitOutputs;
+
+    private static void SplitDepth<TKernel, V>(CpuBackend backend, in GemmProduct p) where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
+    {
+        int parts = Math.Min(Parts(p.K, SplitLength), MaxSplits), outputs = p.M * p.N;
+        var buffer = backend.Allocate(DType.Float32, parts * outputs);
+        float* sums = ((CpuStorage)buffer).Floats;
+        Workers.For(parts, new SplitBody<TKernel, V>(p, parts, sums));
+        Workers.ForRange(outputs, 512, new SumBody(p, parts, sums));
+        backend.Release(buffer);
+    }
+
+    private readonly struct SplitBody<TKernel, V>(GemmProduct p, int parts, float* sums) : IParallelBody
+        where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
+    {
+        public void Run(int index, int worker)
+        {
+            int begin = (int)((long)p.K * index / parts), end = (int)((long)p.K * (index + 1) / parts);
+            var part = p.Part(begin, end, sums + (nint)index * p.M * p.N);
+            if (!GemmThin.TryMultiply<V>(part))
+                Serial<TKernel>(part, worker);
+        }
+    }
+
+    private readonly struct SumBody(GemmProduct p, int parts, float* sums) : IRangeBody
+    {
+        public void Run(int start, int end, int worker)
+        {
+            nint outputs = (nint)p.M * p.N;
+            for (int i = start; i < end; i++)
+            {
+                float sum = sums[i];
+                for (int part = 1; part < parts; part++)
+                    sum += sums[part * outputs + i];
+                p.C[i] = p.Bias != null ? sum + p.Bias[i % p.N] : sum;
+            }
         }
     }
 
     /// <summary>A few whole products of a batch.</summary>
-    private readonly struct BatchBody<TKernel>(MatMulGeometry g, int perItem, float* a, float* b, float* bias, float* c) : IParallelBody
-        where TKernel : struct, IGemmKernel
+    private readonly struct BatchBody<TKernel, V>(MatMulGeometry g, int perItem, float* a, float* b, float* bias, float* c) : IParallelBody
+        where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
     {
         public void Run(int index, int worker)
         {
             int end = Math.Min(g.Batch, (index + 1) * perItem);
             for (int i = index * perItem; i < end; i++)
             {
-                Serial<TKernel>(
-                    new Product(g, a + (long)i * g.BatchStrideA, b + (long)i * g.BatchStrideB, bias, c + (long)i * g.M * g.N), worker);
+                var product = new GemmProduct(g, a + (long)i * g.BatchStrideA, b + (long)i * g.BatchStrideB, bias, c + (long)i * g.M * g.N);
+                if (!GemmThin.TryMultiply<V>(product))
+                    Serial<TKernel>(product, worker);
             }
         }
     }
 
     /// <summary>One small product, through <see cref="Workers"/> so that it has a worker's buffers for itself.</summary>
-    private readonly struct SerialBody<TKernel>(in Product p) : IParallelBody where TKernel : struct, IGemmKernel
+    private readonly struct SerialBody<TKernel>(in GemmProduct p) : IParallelBody where TKernel : struct, IGemmKernel
     {
-        private readonly Product _p = p;
+        private readonly GemmProduct _p = p;
 
         public void Run(int index, int worker) => Serial<TKernel>(_p, worker);
     }

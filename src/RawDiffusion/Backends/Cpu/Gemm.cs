@@ -2,7 +2,8 @@ namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
 /// The matrix product of the Cpu device, after Goto and van de Geijn (2008) and BLIS: K is cut into blocks; for each, panels of B
-/// (and of A where that pays) are packed, then tiles of C are handed to the workers.
+/// (and of A where that pays) are packed, then tiles of C are handed to the workers. Products that are thin in some direction
+/// have loops of their own, see <see cref="GemmThin"/>.
 /// </summary>
 /// <remarks>
 /// An element of C is summed in the order of k within a block of K, and block after block. How K is cut depends on K alone, so
@@ -16,6 +17,9 @@ internal static unsafe partial class Gemm
     /// <summary>Columns and rows whose packed panels are held at once; with <see cref="DepthBlock"/> they fit a shared cache.</summary>
     private const int OuterBlock = 3072;
 
+    /// <summary>Work that is not worth sharing, in floating-point operations: a few microseconds of one core.</summary>
+    private const long SmallItemFlops = 200_000;
+
     private static readonly WorkerScratch s_pointers = new();
     private static readonly WorkerScratch s_panels = new();
 
@@ -24,15 +28,15 @@ internal static unsafe partial class Gemm
     {
         // A kernel of vectors that the machine lacks is correct and slow: it is there for tests.
         if (CpuBackend.VectorBits == 512)
-            Run<GemmKernel512>(backend, g, a, b, bias, c);
+            Run<GemmKernel512, Simd512>(backend, g, a, b, bias, c);
         else if (CpuBackend.VectorBits == 256)
-            Run<GemmKernel256>(backend, g, a, b, bias, c);
+            Run<GemmKernel256, Simd256>(backend, g, a, b, bias, c);
         else
-            Run<GemmKernelPortable<Simd128>>(backend, g, a, b, bias, c);
+            Run<GemmKernelPortable<Simd128>, Simd128>(backend, g, a, b, bias, c);
     }
 
-    private static void Run<TKernel>(CpuBackend backend, MatMulGeometry g, float* a, float* b, float* bias, float* c)
-        where TKernel : struct, IGemmKernel
+    private static void Run<TKernel, V>(CpuBackend backend, MatMulGeometry g, float* a, float* b, float* bias, float* c)
+        where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
     {
         if (g.Batch == 0 || g.M == 0 || g.N == 0)
             return;
@@ -43,13 +47,19 @@ internal static unsafe partial class Gemm
         if (g.Batch > 1 && (flops < 2_000_000 || g.Batch >= 16 && flops < 16_000_000))
         {
             int perItem = (int)Math.Clamp(SmallItemFlops / Math.Max(flops, 1), 1, g.Batch);
-            var body = new BatchBody<TKernel>(g, perItem, a, b, bias, c);
-            Workers.For((g.Batch + perItem - 1) / perItem, body);
+            Workers.For(Parts(g.Batch, perItem), new BatchBody<TKernel, V>(g, perItem, a, b, bias, c));
             return;
         }
         for (int i = 0; i < g.Batch; i++)
         {
-            var product = new Product(g, a + (long)i * g.BatchStrideA, b + (long)i * g.BatchStrideB, bias, c + (long)i * g.M * g.N);
+            var product = new GemmProduct(g, a + (long)i * g.BatchStrideA, b + (long)i * g.BatchStrideB, bias, c + (long)i * g.M * g.N);
+            if (SplitPays(product))
+            {
+                SplitDepth<TKernel, V>(backend, product);
+                continue;
+            }
+            if (GemmThin.TryMultiply<V>(product))
+                continue;
             if (flops < SmallItemFlops)
                 Workers.For(1, new SerialBody<TKernel>(product));
             else
@@ -57,77 +67,64 @@ internal static unsafe partial class Gemm
         }
     }
 
-    /// <summary>Work that is not worth sharing, in floating-point operations: a few microseconds of one core.</summary>
-    private const long SmallItemFlops = 200_000;
-
-    /// <summary>One matrix product: where the operands are and how they are strided.</summary>
-    internal readonly struct Product(in MatMulGeometry g, float* a, float* b, float* bias, float* c)
-    {
-        public readonly int M = g.M, N = g.N, K = g.K;
-        public readonly float* A = a, B = b, Bias = bias, C = c;
-
-        /// <summary>Elements from row to row, and from k to k + 1, of op(A).</summary>
-        public readonly nint ARow = g.TransposeA ? 1 : g.K, AStep = g.TransposeA ? g.M : 1;
-
-        /// <summary>Elements from k to k + 1, and from column to column, of op(B).</summary>
-        public readonly nint BStep = g.TransposeB ? 1 : g.N, BColumn = g.TransposeB ? g.K : 1;
-
-        /// <summary>How many blocks K is cut into; of nothing there is one, so that C is written.</summary>
-        public int DepthBlocks => Math.Max(1, (K + DepthBlock - 1) / DepthBlock);
-
-        /// <summary>First k of a block; equal parts, so that the last is not a sliver.</summary>
-        public int DepthStart(int block) => (int)((long)K * block / DepthBlocks);
-    }
-
-    /// <summary>A rectangle of C with one block of K, and the packed operands for it.</summary>
+    /// <summary>A rectangle of C with one block of K, and its operands.</summary>
     private struct Block
     {
-        public Product P;
-        public int DepthBegin, DepthEnd;
-        public int RowBegin, RowEnd, ColumnBegin, ColumnEnd;
-
-        /// <summary>The panels of columns [ColumnBegin, ColumnEnd).</summary>
-        public GemmPanels Panels;
-
-        /// <summary>Panels of A from RowBegin on, or null: then A is read where it is.</summary>
-        public float* PackedA;
-
-        /// <summary>Panels of B from ColumnBegin on.</summary>
-        public float* PackedB;
+        public GemmProduct P;
+        public int DepthBegin, DepthEnd, RowBegin, RowEnd, ColumnBegin, ColumnEnd;
+        public GemmOperand A, B;
 
         public readonly int Depth => DepthEnd - DepthBegin;
 
-        public readonly GemmStore Store =>
-            (DepthBegin > 0 ? GemmStore.Accumulate : 0) | (DepthEnd == P.K && P.Bias != null ? GemmStore.Bias : 0);
+        /// <summary>Describes the operands of the rectangle that is set; the buffers have been given.</summary>
+        public void Prepare<TKernel>() where TKernel : struct, IGemmKernel
+        {
+            A.Source = P.A + RowBegin * P.ARow + DepthBegin * P.AStep;
+            A.KStep = P.AStep;
+            A.LaneStep = P.ARow;
+            A.Lanes = RowEnd - RowBegin;
+            A.Depth = Depth;
+            A.Panels = GemmPanels.OfRows(A.Lanes, TKernel.Rows);
+            B.Source = P.B + DepthBegin * P.BStep + ColumnBegin * P.BColumn;
+            B.KStep = P.BStep;
+            B.LaneStep = P.BColumn;
+            B.Lanes = ColumnEnd - ColumnBegin;
+            B.Depth = Depth;
+            B.Panels = GemmPanels.OfColumns(B.Lanes, TKernel.Lanes);
+        }
     }
 
-    /// <summary>The tiles of rows [rowBegin, rowEnd), which begin at a tile, and of panels [panelBegin, panelEnd).</summary>
-    private static void Tiles<TKernel>(in Block block, int rowBegin, int rowEnd, int panelBegin, int panelEnd, float** pointers)
+    /// <summary>The tiles of rows [rowBegin, rowEnd) of a block, which begin at a tile, and of panels [panelBegin, panelEnd).</summary>
+    private static void Tiles<TKernel>(in Block block, int rowBegin, int rowEnd, int panelBegin, int panelEnd, int worker)
         where TKernel : struct, IGemmKernel
     {
         ref readonly var p = ref block.P;
-        SetPointers<TKernel>(block, rowBegin, rowEnd, pointers);
+        int rows = rowEnd - rowBegin;
+        float** pointers = (float**)s_pointers.Get<nint>(worker, rows + TKernel.Rows);
+        SetPointers<TKernel>(block.A, rowBegin, rows, pointers);
         float* paddedBias = stackalloc float[MaxPanelWidth];
         var strip = new GemmStrip
         {
-            RowCount = rowEnd - rowBegin,
+            RowCount = rows,
             Segments = 1,
             Depth = block.Depth,
             APointers = pointers,
-            AStep = block.PackedA != null ? TKernel.Rows : p.AStep,
+            AStep = block.A.Packed != null ? TKernel.Rows : p.AStep,
             CStep = p.N,
-            Store = block.Store,
+            Store = block.DepthBegin > 0 ? GemmStore.Accumulate : GemmStore.Plain,
         };
+        if (block.DepthEnd == p.K && p.Bias != null)
+            strip.Store |= GemmStore.Bias;
         for (int panel = panelBegin; panel < panelEnd; panel++)
         {
-            int start = block.Panels.Start(panel), column = block.ColumnBegin + start, width = block.Panels.Vectors(panel) * TKernel.Lanes;
-            strip.Vectors = block.Panels.Vectors(panel);
-            strip.ColumnCount = Math.Min(width, block.ColumnEnd - column);
-            strip.B = block.PackedB + (nint)start * block.Depth;
-            strip.C = p.C + (nint)rowBegin * p.N + column;
+            int start = block.B.Panels.Start(panel), width = block.B.Panels.Width(panel);
+            strip.Vectors = block.B.Panels.Vectors(panel);
+            strip.ColumnCount = Math.Min(width, block.B.Lanes - start);
+            strip.B = block.B.Packed + (nint)start * block.Depth;
+            strip.C = p.C + (nint)(block.RowBegin + rowBegin) * p.N + block.ColumnBegin + start;
             if ((strip.Store & GemmStore.Bias) != 0)
             {
-                strip.Bias = p.Bias + column;
+                strip.Bias = p.Bias + block.ColumnBegin + start;
                 if (strip.ColumnCount < width)
                 {
                     new Span<float>(strip.Bias, strip.ColumnCount).CopyTo(new Span<float>(paddedBias, MaxPanelWidth));
@@ -141,42 +138,73 @@ internal static unsafe partial class Gemm
     /// <summary>Elements of the widest panel.</summary>
     private const int MaxPanelWidth = 3 * 16;
 
-    private static void SetPointers<TKernel>(in Block block, int rowBegin, int rowEnd, float** pointers) where TKernel : struct, IGemmKernel
+    private static void SetPointers<TKernel>(in GemmOperand a, int rowBegin, int rows, float** pointers) where TKernel : struct, IGemmKernel
     {
-        int rows = rowEnd - rowBegin;
-        float* a = block.P.A + rowBegin * block.P.ARow + block.DepthBegin * block.P.AStep;
-        for (int tile = 0; tile < rows; tile += TKernel.Rows)
+        if (a.Packed != null)
         {
-            float* panel = block.PackedA + (nint)(rowBegin - block.RowBegin + tile) * block.Depth;
-            for (int r = 0; r < TKernel.Rows; r++)
-                pointers[tile + r] = block.PackedA != null ? panel + r : a + Math.Min(tile + r, rows - 1) * block.P.ARow;
+            float* panel = a.Packed + (nint)rowBegin * a.Depth;
+            for (int row = 0; row < rows; row += TKernel.Rows, panel += (nint)TKernel.Rows * a.Depth)
+            {
+                for (int r = 0; r < TKernel.Rows; r++)
+                    pointers[row + r] = panel + r;
+            }
         }
-    }
-
-    private static void PackB<TKernel>(in Block block, int panel) where TKernel : struct, IGemmKernel
-    {
-        ref readonly var p = ref block.P;
-        int start = block.Panels.Start(panel), column = block.ColumnBegin + start, width = block.Panels.Vectors(panel) * TKernel.Lanes;
-        GemmPack.Panel(
-            p.B + block.DepthBegin * p.BStep + column * p.BColumn, p.BStep, p.BColumn, block.Depth,
-            Math.Min(width, block.ColumnEnd - column), width, block.PackedB + (nint)start * block.Depth);
-    }
-
-    private static void PackA<TKernel>(in Block block, int panel) where TKernel : struct, IGemmKernel
-    {
-        ref readonly var p = ref block.P;
-        int row = block.RowBegin + panel * TKernel.Rows;
-        GemmPack.Panel(
-            p.A + row * p.ARow + block.DepthBegin * p.AStep, p.AStep, p.ARow, block.Depth,
-            Math.Min(TKernel.Rows, block.RowEnd - row), TKernel.Rows,
-            block.PackedA + (nint)panel * TKernel.Rows * block.Depth);
+        else
+        {
+            float* source = a.Source + rowBegin * a.LaneStep;
+            int row = 0;
+            for (; row < rows; row++)
+                pointers[row] = source + row * a.LaneStep;
+            // The last tile reads a full set of rows; what the repeated one gives is not stored.
+            for (; row % TKernel.Rows != 0; row++)
+                pointers[row] = pointers[rows - 1];
+        }
     }
 
     /// <summary>
     /// Whether A is packed. Read in place, a row-major A is as fast unless its rows lie so far apart that they compete for the
     /// same cache lines or it is swept often; a transposed one wastes most of every cache line.
     /// </summary>
-    private static bool PaysToPackA(in Product p) => p.N > 64 && (p.AStep != 1 || p.N >= 512);
+    private static bool PaysToPackA(in GemmProduct p) => p.N > 64 && (p.AStep != 1 || p.N >= 512);
 
-    private static int RoundUp(int x, int multiple) => (x + multiple - 1) / multiple * multiple;
+    private static int Parts(int extent, int size) => (extent + size - 1) / size;
+
+    private static int RoundUp(int x, int multiple) => Parts(x, multiple) * multiple;
+}
+
+/// <summary>One matrix product: where the operands are and how they are strided.</summary>
+internal readonly unsafe struct GemmProduct
+{
+    public readonly int M, N, K;
+    public readonly float* A, B, Bias, C;
+
+    /// <summary>Elements from row to row, and from k to k + 1, of op(A).</summary>
+    public readonly nint ARow, AStep;
+
+    /// <summary>Elements from k to k + 1, and from column to column, of op(B).</summary>
+    public readonly nint BStep, BColumn;
+
+    public GemmProduct(in MatMulGeometry g, float* a, float* b, float* bias, float* c)
+    {
+        (M, N, K) = (g.M, g.N, g.K);
+        A = a;
+        B = b;
+        Bias = bias;
+        C = c;
+        (ARow, AStep) = g.TransposeA ? (1, g.M) : (g.K, 1);
+        (BStep, BColumn) = g.TransposeB ? (1, g.K) : (g.N, 1);
+    }
+
+    private GemmProduct(in GemmProduct p, int begin, int end, float* c)
+    {
+        this = p;
+        K = end - begin;
+        A += begin * AStep;
+        B += begin * BStep;
+        Bias = null;
+        C = c;
+    }
+
+    /// <summary>The sum over k in [begin, end) alone, without the bias, into another place.</summary>
+    public GemmProduct Part(int begin, int end, float* c) => new(this, begin, end, c);
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -45,12 +46,14 @@ internal readonly unsafe struct GemmKernel256 : IGemmKernel
         Vector256<float>* edge = stackalloc Vector256<float>[12];
         float** pointers = strip.APointers;
         float* c = strip.C;
+        nint step = strip.AStep;
         for (int rows = strip.RowCount; rows > 0; rows -= 4)
         {
             Vector256<float> c00 = default, c01 = default, c02 = default;
             Vector256<float> c10 = default, c11 = default, c12 = default;
             Vector256<float> c20 = default, c21 = default, c22 = default;
             Vector256<float> c30 = default, c31 = default, c32 = default;
+            Prefetch(c, strip.CStep, strip.Depth);
             float* b = strip.B;
             for (int segment = strip.Segments; segment > 0; segment--)
             {
@@ -58,133 +61,136 @@ internal readonly unsafe struct GemmKernel256 : IGemmKernel
                 pointers += 4;
                 nint i = 0, k = strip.Depth;
                 Vector256<float> a, b0, b1 = default, b2 = default;
-                if (TStep.Value != 0)
+                for (; k >= 4; k -= 4)
                 {
-                    for (; k >= 4; k -= 4)
-                    {
-                        b0 = Vector256.Load(b);
-                        if (TVectors.Value > 1)
-                            b1 = Vector256.Load(b + Vector256<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector256.Load(b + 2 * Vector256<float>.Count);
-                        a = Vector256.Create(a0[i]);
-                        c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector256.Create(a1[i]);
-                        c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector256.Create(a2[i]);
-                        c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector256.Create(a3[i]);
-                        c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    b0 = Vector256.Load(b);
+                    if (TVectors.Value > 1)
+                        b1 = Vector256.Load(b + Vector256<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector256.Load(b + 2 * Vector256<float>.Count);
+                    a = Vector256.Create(a0[i]);
+                    c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector256.Create(a1[i]);
+                    c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector256.Create(a2[i]);
+                    c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector256.Create(a3[i]);
+                    c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    if (TStep.Value == 0)
+                        i += step;
 
-                        b0 = Vector256.Load(b + TVectors.Value * Vector256<float>.Count);
-                        if (TVectors.Value > 1)
-                            b1 = Vector256.Load(b + (TVectors.Value + 1) * Vector256<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector256.Load(b + (TVectors.Value + 2) * Vector256<float>.Count);
-                        a = Vector256.Create(a0[i + TStep.Value]);
-                        c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector256.Create(a1[i + TStep.Value]);
-                        c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector256.Create(a2[i + TStep.Value]);
-                        c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector256.Create(a3[i + TStep.Value]);
-                        c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    b0 = Vector256.Load(b + TVectors.Value * Vector256<float>.Count);
+                    if (TVectors.Value > 1)
+                        b1 = Vector256.Load(b + (TVectors.Value + 1) * Vector256<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector256.Load(b + (TVectors.Value + 2) * Vector256<float>.Count);
+                    a = Vector256.Create(a0[i + TStep.Value]);
+                    c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector256.Create(a1[i + TStep.Value]);
+                    c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector256.Create(a2[i + TStep.Value]);
+                    c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector256.Create(a3[i + TStep.Value]);
+                    c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    if (TStep.Value == 0)
+                        i += step;
 
-                        b0 = Vector256.Load(b + 2 * TVectors.Value * Vector256<float>.Count);
-                        if (TVectors.Value > 1)
-                            b1 = Vector256.Load(b + (2 * TVectors.Value + 1) * Vector256<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector256.Load(b + (2 * TVectors.Value + 2) * Vector256<float>.Count);
-                        a = Vector256.Create(a0[i + 2 * TStep.Value]);
-                        c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector256.Create(a1[i + 2 * TStep.Value]);
-                        c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector256.Create(a2[i + 2 * TStep.Value]);
-                        c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector256.Create(a3[i + 2 * TStep.Value]);
-                        c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    b0 = Vector256.Load(b + 2 * TVectors.Value * Vector256<float>.Count);
+                    if (TVectors.Value > 1)
+                        b1 = Vector256.Load(b + (2 * TVectors.Value + 1) * Vector256<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector256.Load(b + (2 * TVectors.Value + 2) * Vector256<float>.Count);
+                    a = Vector256.Create(a0[i + 2 * TStep.Value]);
+                    c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector256.Create(a1[i + 2 * TStep.Value]);
+                    c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector256.Create(a2[i + 2 * TStep.Value]);
+                    c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector256.Create(a3[i + 2 * TStep.Value]);
+                    c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    if (TStep.Value == 0)
+                        i += step;
 
-                        b0 = Vector256.Load(b + 3 * TVectors.Value * Vector256<float>.Count);
-                        if (TVectors.Value > 1)
-                            b1 = Vector256.Load(b + (3 * TVectors.Value + 1) * Vector256<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector256.Load(b + (3 * TVectors.Value + 2) * Vector256<float>.Count);
-                        a = Vector256.Create(a0[i + 3 * TStep.Value]);
-                        c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector256.Create(a1[i + 3 * TStep.Value]);
-                        c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector256.Create(a2[i + 3 * TStep.Value]);
-                        c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector256.Create(a3[i + 3 * TStep.Value]);
-                        c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
+                    b0 = Vector256.Load(b + 3 * TVectors.Value * Vector256<float>.Count);
+                    if (TVectors.Value > 1)
+                        b1 = Vector256.Load(b + (3 * TVectors.Value + 1) * Vector256<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector256.Load(b + (3 * TVectors.Value + 2) * Vector256<float>.Count);
+                    a = Vector256.Create(a0[i + 3 * TStep.Value]);
+                    c00 = Vector256.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector256.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector256.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector256.Create(a1[i + 3 * TStep.Value]);
+                    c10 = Vector256.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector256.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector256.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector256.Create(a2[i + 3 * TStep.Value]);
+                    c20 = Vector256.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector256.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector256.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector256.Create(a3[i + 3 * TStep.Value]);
+                    c30 = Vector256.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector256.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
 
-                        b += 4 * TVectors.Value * Vector256<float>.Count;
-                        i += 4 * TStep.Value;
-                    }
+                    b += 4 * TVectors.Value * Vector256<float>.Count;
+                    i += TStep.Value != 0 ? 4 * TStep.Value : step;
                 }
                 for (; k > 0; k--)
                 {
@@ -219,7 +225,7 @@ internal readonly unsafe struct GemmKernel256 : IGemmKernel
                         c32 = Vector256.MultiplyAddEstimate(a, b2, c32);
 
                     b += TVectors.Value * Vector256<float>.Count;
-                    i += TStep.Value != 0 ? TStep.Value : strip.AStep;
+                    i += TStep.Value != 0 ? TStep.Value : step;
                 }
             }
 
@@ -265,6 +271,19 @@ internal readonly unsafe struct GemmKernel256 : IGemmKernel
             Put<TVectors>(c30, c31, c32, false, to + 3 * 3 * Vector256<float>.Count);
             GemmEdge.Store(to, 3 * Vector256<float>.Count, Math.Min(rows, 4), strip, c);
             c += 4 * strip.CStep;
+        }
+    }
+
+    /// <summary>Fetches the tile of C while the sums are made; a long row of C is not what the hardware foresees.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* c, nint cStep, nint depth)
+    {
+        if (!Sse.IsSupported || depth < 32)
+            return;
+        for (int r = 0; r < 4; r++, c += cStep)
+        {
+            Sse.Prefetch0(c);
+            Sse.Prefetch0(c + 16);
         }
     }
 

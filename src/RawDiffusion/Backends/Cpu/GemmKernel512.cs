@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -40,6 +41,7 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
         Vector512<float>* edge = stackalloc Vector512<float>[24];
         float** pointers = strip.APointers;
         float* c = strip.C;
+        nint step = strip.AStep;
         for (int rows = strip.RowCount; rows > 0; rows -= 8)
         {
             Vector512<float> c00 = default, c01 = default, c02 = default;
@@ -50,6 +52,7 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
             Vector512<float> c50 = default, c51 = default, c52 = default;
             Vector512<float> c60 = default, c61 = default, c62 = default;
             Vector512<float> c70 = default, c71 = default, c72 = default;
+            Prefetch(c, strip.CStep, strip.Depth);
             float* b = strip.B;
             for (int segment = strip.Segments; segment > 0; segment--)
             {
@@ -58,121 +61,120 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
                 pointers += 8;
                 nint i = 0, k = strip.Depth;
                 Vector512<float> a, b0, b1 = default, b2 = default;
-                if (TStep.Value != 0)
+                for (; k >= 2; k -= 2)
                 {
-                    for (; k >= 2; k -= 2)
-                    {
-                        b0 = Vector512.Load(b);
-                        if (TVectors.Value > 1)
-                            b1 = Vector512.Load(b + Vector512<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector512.Load(b + 2 * Vector512<float>.Count);
-                        a = Vector512.Create(a0[i]);
-                        c00 = Vector512.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector512.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector512.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector512.Create(a1[i]);
-                        c10 = Vector512.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector512.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector512.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector512.Create(a2[i]);
-                        c20 = Vector512.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector512.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector512.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector512.Create(a3[i]);
-                        c30 = Vector512.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector512.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector512.MultiplyAddEstimate(a, b2, c32);
-                        a = Vector512.Create(a4[i]);
-                        c40 = Vector512.MultiplyAddEstimate(a, b0, c40);
-                        if (TVectors.Value > 1)
-                            c41 = Vector512.MultiplyAddEstimate(a, b1, c41);
-                        if (TVectors.Value > 2)
-                            c42 = Vector512.MultiplyAddEstimate(a, b2, c42);
-                        a = Vector512.Create(a5[i]);
-                        c50 = Vector512.MultiplyAddEstimate(a, b0, c50);
-                        if (TVectors.Value > 1)
-                            c51 = Vector512.MultiplyAddEstimate(a, b1, c51);
-                        if (TVectors.Value > 2)
-                            c52 = Vector512.MultiplyAddEstimate(a, b2, c52);
-                        a = Vector512.Create(a6[i]);
-                        c60 = Vector512.MultiplyAddEstimate(a, b0, c60);
-                        if (TVectors.Value > 1)
-                            c61 = Vector512.MultiplyAddEstimate(a, b1, c61);
-                        if (TVectors.Value > 2)
-                            c62 = Vector512.MultiplyAddEstimate(a, b2, c62);
-                        a = Vector512.Create(a7[i]);
-                        c70 = Vector512.MultiplyAddEstimate(a, b0, c70);
-                        if (TVectors.Value > 1)
-                            c71 = Vector512.MultiplyAddEstimate(a, b1, c71);
-                        if (TVectors.Value > 2)
-                            c72 = Vector512.MultiplyAddEstimate(a, b2, c72);
+                    b0 = Vector512.Load(b);
+                    if (TVectors.Value > 1)
+                        b1 = Vector512.Load(b + Vector512<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector512.Load(b + 2 * Vector512<float>.Count);
+                    a = Vector512.Create(a0[i]);
+                    c00 = Vector512.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector512.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector512.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector512.Create(a1[i]);
+                    c10 = Vector512.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector512.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector512.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector512.Create(a2[i]);
+                    c20 = Vector512.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector512.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector512.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector512.Create(a3[i]);
+                    c30 = Vector512.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector512.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector512.MultiplyAddEstimate(a, b2, c32);
+                    a = Vector512.Create(a4[i]);
+                    c40 = Vector512.MultiplyAddEstimate(a, b0, c40);
+                    if (TVectors.Value > 1)
+                        c41 = Vector512.MultiplyAddEstimate(a, b1, c41);
+                    if (TVectors.Value > 2)
+                        c42 = Vector512.MultiplyAddEstimate(a, b2, c42);
+                    a = Vector512.Create(a5[i]);
+                    c50 = Vector512.MultiplyAddEstimate(a, b0, c50);
+                    if (TVectors.Value > 1)
+                        c51 = Vector512.MultiplyAddEstimate(a, b1, c51);
+                    if (TVectors.Value > 2)
+                        c52 = Vector512.MultiplyAddEstimate(a, b2, c52);
+                    a = Vector512.Create(a6[i]);
+                    c60 = Vector512.MultiplyAddEstimate(a, b0, c60);
+                    if (TVectors.Value > 1)
+                        c61 = Vector512.MultiplyAddEstimate(a, b1, c61);
+                    if (TVectors.Value > 2)
+                        c62 = Vector512.MultiplyAddEstimate(a, b2, c62);
+                    a = Vector512.Create(a7[i]);
+                    c70 = Vector512.MultiplyAddEstimate(a, b0, c70);
+                    if (TVectors.Value > 1)
+                        c71 = Vector512.MultiplyAddEstimate(a, b1, c71);
+                    if (TVectors.Value > 2)
+                        c72 = Vector512.MultiplyAddEstimate(a, b2, c72);
+                    if (TStep.Value == 0)
+                        i += step;
 
-                        b0 = Vector512.Load(b + TVectors.Value * Vector512<float>.Count);
-                        if (TVectors.Value > 1)
-                            b1 = Vector512.Load(b + (TVectors.Value + 1) * Vector512<float>.Count);
-                        if (TVectors.Value > 2)
-                            b2 = Vector512.Load(b + (TVectors.Value + 2) * Vector512<float>.Count);
-                        a = Vector512.Create(a0[i + TStep.Value]);
-                        c00 = Vector512.MultiplyAddEstimate(a, b0, c00);
-                        if (TVectors.Value > 1)
-                            c01 = Vector512.MultiplyAddEstimate(a, b1, c01);
-                        if (TVectors.Value > 2)
-                            c02 = Vector512.MultiplyAddEstimate(a, b2, c02);
-                        a = Vector512.Create(a1[i + TStep.Value]);
-                        c10 = Vector512.MultiplyAddEstimate(a, b0, c10);
-                        if (TVectors.Value > 1)
-                            c11 = Vector512.MultiplyAddEstimate(a, b1, c11);
-                        if (TVectors.Value > 2)
-                            c12 = Vector512.MultiplyAddEstimate(a, b2, c12);
-                        a = Vector512.Create(a2[i + TStep.Value]);
-                        c20 = Vector512.MultiplyAddEstimate(a, b0, c20);
-                        if (TVectors.Value > 1)
-                            c21 = Vector512.MultiplyAddEstimate(a, b1, c21);
-                        if (TVectors.Value > 2)
-                            c22 = Vector512.MultiplyAddEstimate(a, b2, c22);
-                        a = Vector512.Create(a3[i + TStep.Value]);
-                        c30 = Vector512.MultiplyAddEstimate(a, b0, c30);
-                        if (TVectors.Value > 1)
-                            c31 = Vector512.MultiplyAddEstimate(a, b1, c31);
-                        if (TVectors.Value > 2)
-                            c32 = Vector512.MultiplyAddEstimate(a, b2, c32);
-                        a = Vector512.Create(a4[i + TStep.Value]);
-                        c40 = Vector512.MultiplyAddEstimate(a, b0, c40);
-                        if (TVectors.Value > 1)
-                            c41 = Vector512.MultiplyAddEstimate(a, b1, c41);
-                        if (TVectors.Value > 2)
-                            c42 = Vector512.MultiplyAddEstimate(a, b2, c42);
-                        a = Vector512.Create(a5[i + TStep.Value]);
-                        c50 = Vector512.MultiplyAddEstimate(a, b0, c50);
-                        if (TVectors.Value > 1)
-                            c51 = Vector512.MultiplyAddEstimate(a, b1, c51);
-                        if (TVectors.Value > 2)
-                            c52 = Vector512.MultiplyAddEstimate(a, b2, c52);
-                        a = Vector512.Create(a6[i + TStep.Value]);
-                        c60 = Vector512.MultiplyAddEstimate(a, b0, c60);
-                        if (TVectors.Value > 1)
-                            c61 = Vector512.MultiplyAddEstimate(a, b1, c61);
-                        if (TVectors.Value > 2)
-                            c62 = Vector512.MultiplyAddEstimate(a, b2, c62);
-                        a = Vector512.Create(a7[i + TStep.Value]);
-                        c70 = Vector512.MultiplyAddEstimate(a, b0, c70);
-                        if (TVectors.Value > 1)
-                            c71 = Vector512.MultiplyAddEstimate(a, b1, c71);
-                        if (TVectors.Value > 2)
-                            c72 = Vector512.MultiplyAddEstimate(a, b2, c72);
+                    b0 = Vector512.Load(b + TVectors.Value * Vector512<float>.Count);
+                    if (TVectors.Value > 1)
+                        b1 = Vector512.Load(b + (TVectors.Value + 1) * Vector512<float>.Count);
+                    if (TVectors.Value > 2)
+                        b2 = Vector512.Load(b + (TVectors.Value + 2) * Vector512<float>.Count);
+                    a = Vector512.Create(a0[i + TStep.Value]);
+                    c00 = Vector512.MultiplyAddEstimate(a, b0, c00);
+                    if (TVectors.Value > 1)
+                        c01 = Vector512.MultiplyAddEstimate(a, b1, c01);
+                    if (TVectors.Value > 2)
+                        c02 = Vector512.MultiplyAddEstimate(a, b2, c02);
+                    a = Vector512.Create(a1[i + TStep.Value]);
+                    c10 = Vector512.MultiplyAddEstimate(a, b0, c10);
+                    if (TVectors.Value > 1)
+                        c11 = Vector512.MultiplyAddEstimate(a, b1, c11);
+                    if (TVectors.Value > 2)
+                        c12 = Vector512.MultiplyAddEstimate(a, b2, c12);
+                    a = Vector512.Create(a2[i + TStep.Value]);
+                    c20 = Vector512.MultiplyAddEstimate(a, b0, c20);
+                    if (TVectors.Value > 1)
+                        c21 = Vector512.MultiplyAddEstimate(a, b1, c21);
+                    if (TVectors.Value > 2)
+                        c22 = Vector512.MultiplyAddEstimate(a, b2, c22);
+                    a = Vector512.Create(a3[i + TStep.Value]);
+                    c30 = Vector512.MultiplyAddEstimate(a, b0, c30);
+                    if (TVectors.Value > 1)
+                        c31 = Vector512.MultiplyAddEstimate(a, b1, c31);
+                    if (TVectors.Value > 2)
+                        c32 = Vector512.MultiplyAddEstimate(a, b2, c32);
+                    a = Vector512.Create(a4[i + TStep.Value]);
+                    c40 = Vector512.MultiplyAddEstimate(a, b0, c40);
+                    if (TVectors.Value > 1)
+                        c41 = Vector512.MultiplyAddEstimate(a, b1, c41);
+                    if (TVectors.Value > 2)
+                        c42 = Vector512.MultiplyAddEstimate(a, b2, c42);
+                    a = Vector512.Create(a5[i + TStep.Value]);
+                    c50 = Vector512.MultiplyAddEstimate(a, b0, c50);
+                    if (TVectors.Value > 1)
+                        c51 = Vector512.MultiplyAddEstimate(a, b1, c51);
+                    if (TVectors.Value > 2)
+                        c52 = Vector512.MultiplyAddEstimate(a, b2, c52);
+                    a = Vector512.Create(a6[i + TStep.Value]);
+                    c60 = Vector512.MultiplyAddEstimate(a, b0, c60);
+                    if (TVectors.Value > 1)
+                        c61 = Vector512.MultiplyAddEstimate(a, b1, c61);
+                    if (TVectors.Value > 2)
+                        c62 = Vector512.MultiplyAddEstimate(a, b2, c62);
+                    a = Vector512.Create(a7[i + TStep.Value]);
+                    c70 = Vector512.MultiplyAddEstimate(a, b0, c70);
+                    if (TVectors.Value > 1)
+                        c71 = Vector512.MultiplyAddEstimate(a, b1, c71);
+                    if (TVectors.Value > 2)
+                        c72 = Vector512.MultiplyAddEstimate(a, b2, c72);
 
-                        b += 2 * TVectors.Value * Vector512<float>.Count;
-                        i += 2 * TStep.Value;
-                    }
+                    b += 2 * TVectors.Value * Vector512<float>.Count;
+                    i += TStep.Value != 0 ? 2 * TStep.Value : step;
                 }
                 for (; k > 0; k--)
                 {
@@ -231,7 +233,7 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
                         c72 = Vector512.MultiplyAddEstimate(a, b2, c72);
 
                     b += TVectors.Value * Vector512<float>.Count;
-                    i += TStep.Value != 0 ? TStep.Value : strip.AStep;
+                    i += TStep.Value != 0 ? TStep.Value : step;
                 }
             }
 
@@ -297,6 +299,20 @@ internal readonly unsafe struct GemmKernel512 : IGemmKernel
             Put<TVectors>(c70, c71, c72, false, to + 7 * 3 * Vector512<float>.Count);
             GemmEdge.Store(to, 3 * Vector512<float>.Count, Math.Min(rows, 8), strip, c);
             c += 8 * strip.CStep;
+        }
+    }
+
+    /// <summary>Fetches the tile of C while the sums are made; a long row of C is not what the hardware foresees.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(float* c, nint cStep, nint depth)
+    {
+        if (!Sse.IsSupported || depth < 32)
+            return;
+        for (int r = 0; r < 8; r++, c += cStep)
+        {
+            Sse.Prefetch0(c);
+            Sse.Prefetch0(c + 16);
+            Sse.Prefetch0(c + 32);
         }
     }
 

@@ -4,6 +4,85 @@ using System.Runtime.Intrinsics.X86;
 
 namespace RawDiffusion.Backends.Cpu;
 
+/// <summary>How the columns of B, or the rows of A, are cut into panels.</summary>
+internal readonly struct GemmPanels
+{
+    private readonly int _lanes, _threes, _rest;
+
+    private GemmPanels(int lanes, int threes, int rest, int count)
+    {
+        _lanes = lanes;
+        _threes = threes;
+        _rest = rest;
+        Count = count;
+    }
+
+    /// <summary>
+    /// Panels of B: as many of three vectors as leave a rest of panels of two, and one of one vector where there is no more. Not a
+    /// whole vector is wasted, and tiles of one vector, which cannot keep the multipliers busy, are avoided.
+    /// </summary>
+    public static GemmPanels OfColumns(int columns, int lanes)
+    {
+        int vectors = (columns + lanes - 1) / lanes;
+        if (vectors == 1)
+            return new GemmPanels(lanes, 0, 1, 1);
+        int twos = (3 - vectors % 3) % 3, threes = (vectors - 2 * twos) / 3;
+        return new GemmPanels(lanes, threes, 2, threes + twos);
+    }
+
+    /// <summary>Panels of A: as wide as a tile has rows.</summary>
+    public static GemmPanels OfRows(int rows, int tileRows) => new(tileRows, 0, 1, (rows + tileRows - 1) / tileRows);
+
+    /// <summary>Number of panels.</summary>
+    public int Count { get; }
+
+    /// <summary>Width of a panel in vectors.</summary>
+    public int Vectors(int panel) => panel < _threes ? 3 : _rest;
+
+    /// <summary>Width of a panel in elements.</summary>
+    public int Width(int panel) => Vectors(panel) * _lanes;
+
+    /// <summary>First column (or row) of a panel; for <see cref="Count"/>, the end of the last, padding included.</summary>
+    public int Start(int panel) => (3 * Math.Min(panel, _threes) + _rest * Math.Max(0, panel - _threes)) * _lanes;
+
+    /// <summary>The end of the run of panels as wide as <paramref name="panel"/> that begins there, at most <paramref name="end"/>.</summary>
+    public int RunEnd(int panel, int end) => panel < _threes ? Math.Min(_threes, end) : end;
+}
+
+/// <summary>One operand of a block: where its elements are and where its panels go.</summary>
+internal unsafe struct GemmOperand
+{
+    /// <summary>Element (k, lane) is <c>Source[k * KStep + lane * LaneStep]</c>; one of the steps is 1.</summary>
+    public float* Source;
+
+    public nint KStep, LaneStep;
+
+    /// <summary>Columns of B or rows of A in the block, and its extent in k.</summary>
+    public int Lanes, Depth;
+
+    public GemmPanels Panels;
+
+    /// <summary>Where the panels are: panel p begins at <c>Panels.Start(p) * Depth</c>. Null when the operand is read in place.</summary>
+    public float* Packed;
+
+    /// <summary>Packs values [kBegin, kEnd) of k of some panels.</summary>
+    public readonly void Pack(int panelBegin, int panelEnd, int kBegin, int kEnd)
+    {
+        for (int panel = panelBegin; panel < panelEnd;)
+        {
+            int start = Panels.Start(panel), width = Panels.Width(panel), count = 1;
+            float* source = Source + kBegin * KStep + start * LaneStep;
+            float* packed = Packed + (nint)start * Depth + kBegin * width;
+            int whole = Math.Min(Panels.RunEnd(panel, panelEnd) - panel, (Lanes - start) / width);
+            if (LaneStep == 1 && whole > 0)
+                GemmPack.Rows(source, KStep, kEnd - kBegin, count = whole, width, Depth, packed);
+            else
+                GemmPack.Panel(source, KStep, LaneStep, kEnd - kBegin, Math.Min(width, Lanes - start), width, packed);
+            panel += count;
+        }
+    }
+}
+
 /// <summary>
 /// Copies parts of a matrix into panels that a <see cref="IGemmKernel"/> reads in order. A panel holds <c>width</c> lanes (columns
 /// of B, rows of A) for every k: element (k, lane) is at <c>k * width + lane</c>. Lanes beyond the matrix are zero.
@@ -16,42 +95,55 @@ internal static unsafe class GemmPack
     /// <param name="lanes">Lanes that exist, 1 to <paramref name="width"/>.</param>
     public static void Panel(float* source, nint kStep, nint laneStep, int depth, int lanes, int width, float* panel)
     {
-        if (lanes == width && laneStep == 1 && width % 4 == 0)
-            CopyRows(source, kStep, depth, width, panel);
-        else if (lanes == width && kStep == 1 && Avx.IsSupported && (width == 4 || width % 8 == 0))
+        if (lanes == width && kStep == 1 && Avx.IsSupported && (width == 4 || width % 8 == 0))
             Transpose(source, laneStep, depth, width, panel);
+        else if (lanes == width && laneStep == 1)
+            Rows(source, kStep, depth, 1, width, depth, panel);
         else
             CopyElements(source, kStep, laneStep, depth, lanes, width, panel);
     }
 
-    private static void CopyRows(float* source, nint kStep, int depth, int width, float* panel)
+    /// <summary>
+    /// <paramref name="count"/> neighbouring panels of equal width from lanes that lie side by side, for
+    /// <paramref name="depth"/> of the <paramref name="panelDepth"/> values of k that a panel has: whole rows of the source are
+    /// read, which a wide matrix with a page per row rewards.
+    /// </summary>
+    public static void Rows(float* source, nint kStep, int depth, int count, int width, int panelDepth, float* panels)
     {
-        if (width == 24)
+        nint panelStep = (nint)width * panelDepth;
+        for (int k = 0; k < depth; k++, source += kStep, panels += width)
         {
-            for (int k = 0; k < depth; k++, source += kStep, panel += 24)
+            float* from = source, to = panels;
+            if (width == 24)
             {
-                Vector256.Store(Vector256.Load(source), panel);
-                Vector256.Store(Vector256.Load(source + 8), panel + 8);
-                Vector256.Store(Vector256.Load(source + 16), panel + 16);
-            }
-        }
-        else if (width % 16 == 0)
-        {
-            for (int k = 0; k < depth; k++, source += kStep, panel += width)
-            {
-                for (int j = 0; j < width; j += 16)
+                for (int i = 0; i < count; i++, from += 24, to += panelStep)
                 {
-                    Vector256.Store(Vector256.Load(source + j), panel + j);
-                    Vector256.Store(Vector256.Load(source + j + 8), panel + j + 8);
+                    Vector256.Store(Vector256.Load(from), to);
+                    Vector256.Store(Vector256.Load(from + 8), to + 8);
+                    Vector256.Store(Vector256.Load(from + 16), to + 16);
                 }
             }
-        }
-        else
-        {
-            for (int k = 0; k < depth; k++, source += kStep, panel += width)
+            else if (width == 4)
             {
-                for (int j = 0; j < width; j += 4)
-                    Vector128.Store(Vector128.Load(source + j), panel + j);
+                for (int i = 0; i < count; i++, from += 4, to += panelStep)
+                    Vector128.Store(Vector128.Load(from), to);
+            }
+            else if (width == 48)
+            {
+                for (int i = 0; i < count; i++, from += 48, to += panelStep)
+                {
+                    Vector512.Store(Vector512.Load(from), to);
+                    Vector512.Store(Vector512.Load(from + 16), to + 16);
+                    Vector512.Store(Vector512.Load(from + 32), to + 32);
+                }
+            }
+            else
+            {
+                for (int i = 0; i < count; i++, from += width, to += panelStep)
+                {
+                    for (int j = 0; j < width; j += 4)
+                        Vector128.Store(Vector128.Load(from + j), to + j);
+                }
             }
         }
     }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
@@ -76,38 +78,6 @@ internal unsafe struct GemmStrip
     public GemmStore Store;
 }
 
-/// <summary>
-/// How N columns are cut into panels: as many of three vectors as leave a rest of panels of two, and one of one vector when there
-/// is no more. Never more than a vector is wasted, and tiles of one vector, which cannot keep the multipliers busy, are avoided.
-/// </summary>
-internal readonly struct GemmPanels
-{
-    private readonly int _lanes, _threes, _vectors;
-
-    public GemmPanels(int columns, int lanes)
-    {
-        _lanes = lanes;
-        _vectors = (columns + lanes - 1) / lanes;
-        int twos = _vectors == 1 ? 0 : (3 - _vectors % 3) % 3;
-        _threes = _vectors == 1 ? 0 : (_vectors - 2 * twos) / 3;
-        Count = _vectors == 1 ? 1 : _threes + twos;
-    }
-
-    /// <summary>Number of panels.</summary>
-    public int Count { get; }
-
-    /// <summary>Columns of all panels together, padding included.</summary>
-    public int PaddedColumns => _vectors * _lanes;
-
-    /// <summary>Width of a panel in vectors.</summary>
-    public int Vectors(int panel) => panel < _threes ? 3 : _vectors == 1 ? 1 : 2;
-
-    /// <summary>First column of a panel; for <see cref="Count"/>, the end of the last.</summary>
-    public int Start(int panel) => _vectors == 1
-        ? panel * _lanes
-        : (3 * Math.Min(panel, _threes) + 2 * Math.Max(0, panel - _threes)) * _lanes;
-}
-
 /// <summary>A number that the JIT knows: a kernel over it is compiled once for each value, without the branches not taken.</summary>
 internal interface IConstant
 {
@@ -150,9 +120,13 @@ internal static unsafe class GemmEdge
     public static void Store(float* tile, int tileStep, int rows, in GemmStrip strip, float* c)
     {
         bool add = (strip.Store & GemmStore.Accumulate) != 0;
+        int columns = strip.ColumnCount;
         for (int r = 0; r < rows; r++, tile += tileStep, c += strip.CStep)
         {
-            for (int j = 0; j < strip.ColumnCount; j++)
+            int j = 0;
+            for (; j + 4 <= columns; j += 4)
+                Vector128.Store(add ? Vector128.Load(c + j) + Vector128.Load(tile + j) : Vector128.Load(tile + j), c + j);
+            for (; j < columns; j++)
                 c[j] = add ? c[j] + tile[j] : tile[j];
         }
     }
