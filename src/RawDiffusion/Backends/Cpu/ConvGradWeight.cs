@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
@@ -8,7 +10,7 @@ namespace RawDiffusion.Backends.Cpu;
 internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
 {
     /// <summary>Output pixels per block: long enough to hide loading and storing the sums, short enough for the caches.</summary>
-    private const int BlockPixels = 392;
+    private const int BlockPixels = 800;
 
     private const int SegmentPixels = 512;
 
@@ -109,8 +111,8 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
 
             PanelRows = (StripRows - 1) * StepRow + TapRows;
             PanelWidth = (SegmentWidth - 1) * StepColumn + TapColumns;
-            PanelFloats = StripsPerBlock * PanelRows * PanelWidth * V.Count;
-            GradTileFloats = StripsPerBlock * StripRows * SegmentWidth * ConvKernels.GradRows;
+            PanelFloats = OddLines(StripsPerBlock * PanelRows * PanelWidth * V.Count);
+            GradTileFloats = OddLines(StripsPerBlock * StripRows * SegmentWidth * ConvKernels.GradRows);
             int offsets = StripsPerBlock * StripRows * (sizeof(nint) / sizeof(float));
             ScratchFloats = (checked(InBlockVectors * PanelFloats + OutBlockTiles * GradTileFloats + offsets) + 15) & ~15;
 
@@ -127,6 +129,9 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
             Items = blocks * Chunks;
         }
     }
+
+    /// <summary>An odd number of cache lines: panels are written side by side, and then do not compete for the same sets of the cache.</summary>
+    private static int OddLines(int floats) => ((floats + 15) / 16 | 1) * 16;
 
     /// <summary>One chunk of strips for one block of channels: items of the same block follow each other.</summary>
     private void Item(int index, int worker)
@@ -199,33 +204,32 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
         int top = outRow * _g.StrideHeight - _g.PadTop, left = outColumn * _g.StrideWidth - _g.PadLeft;
         int from = Math.Clamp(-left, 0, _l.PanelWidth), to = Math.Clamp(_g.Width - left, from, _l.PanelWidth);
         int channel = firstVector * V.Count, tail = _l.InGroup - channel;
+        int whole = Math.Min(vectors, tail / V.Count);
         for (int r = 0; r < _l.PanelRows; r++)
         {
             int row = top + r;
             bool inside = (uint)row < (uint)_g.Height;
-            float* source = _x + (((nint)image * _g.Height + row) * _g.Width + left) * _g.InChannels + group * _l.InGroup + channel;
+            float* target = panels + (nint)(slot * _l.PanelRows + r) * _l.PanelWidth * V.Count;
+            int start = inside ? from : 0, end = inside ? to : 0;
             for (int v = 0; v < vectors; v++)
             {
-                float* target = panels + (nint)v * _l.PanelFloats + (nint)(slot * _l.PanelRows + r) * _l.PanelWidth * V.Count;
-                if (!inside)
-                {
-                    new Span<float>(target, _l.PanelWidth * V.Count).Clear();
+                float* panel = target + (nint)v * _l.PanelFloats;
+                new Span<float>(panel, start * V.Count).Clear();
+                new Span<float>(panel + end * V.Count, (_l.PanelWidth - end) * V.Count).Clear();
+            }
+            // Pixel by pixel, so that the image is read in the order of memory.
+            float* pixel = _x + (((nint)image * _g.Height + row) * _g.Width + left + start) * _g.InChannels + group * _l.InGroup + channel;
+            target += start * V.Count;
+            for (int c = start; c < end; c++, pixel += _g.InChannels, target += V.Count)
+            {
+                float* panel = target;
+                float* lane = pixel;
+                for (int v = whole; v > 0; v--, lane += V.Count, panel += _l.PanelFloats)
+                    V.Store(V.Load(lane), panel);
+                if (whole == vectors)
                     continue;
-                }
-                new Span<float>(target, from * V.Count).Clear();
-                new Span<float>(target + to * V.Count, (_l.PanelWidth - to) * V.Count).Clear();
-                float* pixel = source + (nint)from * _g.InChannels + v * V.Count;
-                int lanes = tail - v * V.Count;
-                for (int c = from; c < to; c++, pixel += _g.InChannels)
-                {
-                    if (lanes >= V.Count)
-                    {
-                        V.Store(V.Load(pixel), target + c * V.Count);
-                        continue;
-                    }
-                    for (int i = 0; i < V.Count; i++)
-                        target[c * V.Count + i] = i < lanes ? pixel[i] : 0;
-                }
+                for (int i = 0; i < V.Count; i++)
+                    panel[i] = i < tail - whole * V.Count ? lane[i] : 0;
             }
         }
     }
@@ -259,32 +263,25 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
         var (image, outRow, outColumn) = StripOf(strip);
         int columns = Math.Min(_l.SegmentWidth, _g.OutWidth - outColumn);
         int channel = firstTile * M, channels = _l.OutGroup - channel;
+        int whole = Math.Min(tiles, channels / M);
         for (int r = 0; r < _l.StripRows; r++)
         {
-            bool inside = outRow + r < _g.OutHeight;
-            float* source = _gy + (((nint)image * _g.OutHeight + outRow + r) * _g.OutWidth + outColumn) * _g.OutChannels
+            int end = outRow + r < _g.OutHeight ? columns : 0;
+            float* pixel = _gy + (((nint)image * _g.OutHeight + outRow + r) * _g.OutWidth + outColumn) * _g.OutChannels
                 + group * _l.OutGroup + channel;
             float* target = grads + (nint)(slot * _l.StripRows + r) * _l.SegmentWidth * M;
-            for (int t = 0; t < tiles; t++, target += _l.GradTileFloats)
+            for (int t = 0; t < tiles; t++)
+                new Span<float>(target + (nint)t * _l.GradTileFloats + end * M, (_l.SegmentWidth - end) * M).Clear();
+            for (int c = 0; c < end; c++, pixel += _g.OutChannels, target += M)
             {
-                int lanes = channels - t * M;
-                float* pixel = source + t * M;
-                for (int c = 0; c < _l.SegmentWidth; c++, pixel += _g.OutChannels)
-                {
-                    if (!inside || c >= columns)
-                    {
-                        new Span<float>(target + c * M, M).Clear();
-                    }
-                    else if (lanes >= M)
-                    {
-                        *(System.Runtime.Intrinsics.Vector128<float>*)(target + c * M) = *(System.Runtime.Intrinsics.Vector128<float>*)pixel;
-                    }
-                    else
-                    {
-                        for (int i = 0; i < M; i++)
-                            target[c * M + i] = i < lanes ? pixel[i] : 0;
-                    }
-                }
+                float* tile = target;
+                float* lane = pixel;
+                for (int t = whole; t > 0; t--, lane += M, tile += _l.GradTileFloats)
+                    Vector128.Store(Vector128.Load(lane), tile);
+                if (whole == tiles)
+                    continue;
+                for (int i = 0; i < M; i++)
+                    tile[i] = i < channels - whole * M ? lane[i] : 0;
             }
         }
     }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -243,12 +244,18 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
 
     /// <summary>
     /// Joins neighbouring taps of a row as long as the same pixels of the tile are inside the image; taps that no pixel of the
-    /// tile has inside are left out.
+    /// tile has inside are left out. Tiles away from the left and right border, the most, have one run per row of taps.
     /// </summary>
     private int FindRuns(ConvRun* run, int* rows, int* columns, float** bases)
     {
+        const int All = (1 << ConvTile.Pixels) - 1;
         var first = run;
         uint inHeight = (uint)_plan.InHeight, inWidth = (uint)_plan.InWidth;
+        // Bit p of wholeRows: all taps of a row are inside the image for pixel p.
+        int wholeRows = 0;
+        for (int p = 0; p < ConvTile.Pixels; p++)
+            wholeRows |= columns[p] >= 0 && columns[p] + _plan.TapColumns <= _plan.InWidth ? 1 << p : 0;
+        bool whole = wholeRows == All && _plan.Groups == 1;
         for (int i = 0; i < _plan.TapRows; i++)
         {
             int rowMask = 0;
@@ -256,31 +263,43 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
                 rowMask |= (uint)(rows[p] + i) < inHeight ? 1 << p : 0;
             if (rowMask == 0)
                 continue;
-            nint rowOffset = (nint)i * _plan.InWidth * _plan.InPixel;
-            int joined = 0;
-            for (int j = 0; j < _plan.TapColumns; j++)
+            nint offset = (nint)i * _plan.InWidth * _plan.InPixel;
+            nint k = (nint)i * _plan.TapColumns * _plan.Reduce;
+            if (whole)
             {
-                int mask = 0;
+                WriteRun(run++, bases, offset, rowMask, k, _plan.TapColumns * _plan.Reduce);
+                continue;
+            }
+            int joined = 0;
+            for (int j = 0; j < _plan.TapColumns; j++, offset += _plan.InPixel, k += _plan.Reduce)
+            {
+                int mask = rowMask;
                 for (int p = 0; p < ConvTile.Pixels; p++)
-                    mask |= (uint)(columns[p] + j) < inWidth ? 1 << p : 0;
-                mask &= rowMask;
+                    mask &= (uint)(columns[p] + j) < inWidth ? All : ~(1 << p);
                 if (mask == joined && mask != 0)
                 {
                     run[-1].Length += _plan.Reduce;
                     continue;
                 }
                 joined = _plan.Groups == 1 ? mask : 0;
-                if (mask == 0)
-                    continue;
-                float** pointers = &run->A0;
-                for (int p = 0; p < ConvTile.Pixels; p++)
-                    pointers[p] = (mask >> p & 1) != 0 ? bases[p] + rowOffset + (nint)j * _plan.InPixel : _zeros;
-                run->K = (nint)(i * _plan.TapColumns + j) * _plan.Reduce;
-                run->Length = _plan.Reduce;
-                run++;
+                if (mask != 0)
+                    WriteRun(run++, bases, offset, mask, k, _plan.Reduce);
             }
         }
         return (int)(run - first);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void WriteRun(ConvRun* run, float** bases, nint offset, int mask, nint k, nint length)
+    {
+        run->A0 = (mask & 1) != 0 ? bases[0] + offset : _zeros;
+        run->A1 = (mask & 2) != 0 ? bases[1] + offset : _zeros;
+        run->A2 = (mask & 4) != 0 ? bases[2] + offset : _zeros;
+        run->A3 = (mask & 8) != 0 ? bases[3] + offset : _zeros;
+        run->A4 = (mask & 16) != 0 ? bases[4] + offset : _zeros;
+        run->A5 = (mask & 32) != 0 ? bases[5] + offset : _zeros;
+        run->K = k;
+        run->Length = length;
     }
 
     /// <summary>Copies the taps of six pixels one after the other: one run that covers the whole reduction.</summary>
