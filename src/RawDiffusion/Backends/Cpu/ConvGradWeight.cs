@@ -27,12 +27,14 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
 
     private readonly Conv2dGeometry _g;
     private readonly Layout _l;
+    private readonly ConvPatch<V> _patch;
     private readonly float* _x, _gy, _gw, _sums, _scratch;
 
     private ConvGradWeight(in Conv2dGeometry g, in Layout layout, float* x, float* gy, float* gw, float* sums, float* scratch)
     {
         _g = g;
         _l = layout;
+        _patch = new ConvPatch<V>(g.KernelHeight, g.KernelWidth, g.Height, g.Width, g.InChannels, g.Batch, x);
         _x = x;
         _gy = gy;
         _gw = gw;
@@ -86,7 +88,7 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
             InGroup = g.InChannels / g.Groups;
             OutGroup = g.OutChannels / g.Groups;
             Taps = g.KernelHeight * g.KernelWidth;
-            Gather = Taps > 1 && InGroup < V.Count;
+            Gather = Taps > 1 && g.Groups == 1 && InGroup < V.Count;
             Channels = Gather ? Taps * InGroup : InGroup;
             (TapRows, TapColumns) = Gather ? (1, 1) : (g.KernelHeight, g.KernelWidth);
             (StepRow, StepColumn) = Gather ? (1, 1) : (g.StrideHeight, g.StrideWidth);
@@ -114,7 +116,7 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
             PanelFloats = OddLines(StripsPerBlock * PanelRows * PanelWidth * V.Count);
             GradTileFloats = OddLines(StripsPerBlock * StripRows * SegmentWidth * ConvKernels.GradRows);
             int offsets = StripsPerBlock * StripRows * (sizeof(nint) / sizeof(float));
-            ScratchFloats = (checked(InBlockVectors * PanelFloats + OutBlockTiles * GradTileFloats + offsets) + 15) & ~15;
+            ScratchFloats = (checked(InBlockVectors * PanelFloats + OutBlockTiles * GradTileFloats + offsets + (Gather ? Channels + 2 * V.Count : 0)) + 15) & ~15;
 
             int vectorGroups = (InBlockVectors * TapRows * TapColumns + ConvKernels.GradVectors - 1) / ConvKernels.GradVectors;
             ItemFloats = (nint)vectorGroups * OutBlockTiles * TileFloats;
@@ -153,7 +155,7 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
             for (int s = 0; s < strips; s++)
             {
                 if (_l.Gather)
-                    PackPatches(strip + s, s, group, firstVector, vectors, panels);
+                    PackPatches(strip + s, s, firstVector, vectors, panels, (float*)(offsets + _l.StripsPerBlock * _l.StripRows));
                 else
                     PackImage(strip + s, s, group, firstVector, vectors, panels);
                 PackGrad(strip + s, s, group, firstTile, tiles, grads);
@@ -235,23 +237,21 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
     }
 
     /// <summary>With few input channels: packs the whole patch of every output pixel as if it were its channels.</summary>
-    private void PackPatches(int strip, int slot, int group, int firstVector, int vectors, float* panels)
+    private void PackPatches(int strip, int slot, int firstVector, int vectors, float* panels, float* patch)
     {
         var (image, outRow, outColumn) = StripOf(strip);
-        int rows = Math.Min(_l.StripRows, _g.OutHeight - outRow), columns = Math.Min(_l.SegmentWidth, _g.OutWidth - outColumn);
-        for (int k = 0; k < vectors * V.Count; k++)
+        float* source = _x + (nint)image * _g.Height * _g.Width * _g.InChannels;
+        float* target = panels + (nint)slot * _l.StripRows * _l.SegmentWidth * V.Count;
+        for (int r = 0; r < _l.StripRows; r++)
         {
-            int term = firstVector * V.Count + k;
-            int kh = term / (_g.KernelWidth * _l.InGroup), kw = term / _l.InGroup % _g.KernelWidth, channel = term % _l.InGroup;
-            float* target = panels + (nint)(k / V.Count) * _l.PanelFloats + (nint)slot * _l.StripRows * _l.SegmentWidth * V.Count + k % V.Count;
-            for (int r = 0; r < _l.StripRows; r++)
+            int row = (outRow + r) * _g.StrideHeight - _g.PadTop;
+            for (int c = 0; c < _l.SegmentWidth; c++, target += V.Count)
             {
-                int row = (outRow + r) * _g.StrideHeight - _g.PadTop + kh;
-                bool inside = term < _l.Channels && r < rows && (uint)row < (uint)_g.Height;
-                float* source = _x + ((nint)image * _g.Height + row) * _g.Width * _g.InChannels + group * _l.InGroup + channel;
-                int column = outColumn * _g.StrideWidth - _g.PadLeft + kw;
-                for (int c = 0; c < _l.SegmentWidth; c++, column += _g.StrideWidth, target += V.Count)
-                    *target = inside && c < columns && (uint)column < (uint)_g.Width ? source[(nint)column * _g.InChannels] : 0;
+                int column = (outColumn + c) * _g.StrideWidth - _g.PadLeft;
+                _patch.Copy(source + ((nint)row * _g.Width + column) * _g.InChannels, row, column, patch);
+                float* panel = target;
+                for (int v = 0; v < vectors; v++, panel += _l.PanelFloats)
+                    V.Store(V.Load(patch + (firstVector + v) * V.Count), panel);
             }
         }
     }

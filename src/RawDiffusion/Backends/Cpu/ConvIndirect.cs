@@ -20,6 +20,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
 
     private readonly ConvPlan _plan;
     private readonly float* _x, _w, _bias, _y, _packed, _zeros, _scratch;
+    private readonly ConvPatch<V> _patch;
     private readonly bool _dot, _gather;
     private readonly int _panels, _panelColumns, _panelsPerItem, _scratchPerWorker;
     private readonly nint _panelStride;
@@ -33,6 +34,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         _y = y;
         (_dot, _gather, _panels, _panelColumns) = (layout.Dot, layout.Gather, layout.Panels, layout.PanelColumns);
         (_panelStride, _panelsPerItem, _scratchPerWorker) = (layout.PanelStride, layout.PanelsPerItem, layout.ScratchPerWorker);
+        _patch = new ConvPatch<V>(plan.TapRows, plan.TapColumns, plan.InHeight, plan.InWidth, plan.InPixel, plan.Batch, x);
         _zeros = shared;
         _packed = shared + layout.Zeros;
         _scratch = scratch;
@@ -90,7 +92,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
             PanelsPerItem = (panels + split - 1) / split;
             Zeros = Align(plan.InPixel + plan.TapColumns * plan.Reduce);
             int table = TilesPerChunk * (1 + Math.Max(1, tapCount)) * (sizeof(ConvRun) / sizeof(float));
-            ScratchPerWorker = table + Align(plan.Groups * plan.Outputs) + PartFloats + (Gather ? Align(PixelsPerChunk * plan.Terms) : 0);
+            ScratchPerWorker = table + Align(plan.Groups * plan.Outputs) + PartFloats + (Gather ? Align(PixelsPerChunk * plan.Terms + V.Count) : 0);
         }
     }
 
@@ -306,19 +308,10 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     private int GatherPatches(ConvRun* run, int* rows, int* columns, float** bases, float* patches)
     {
         float** pointers = &run->A0;
-        int rowTerms = _plan.TapColumns * _plan.Reduce;
-        for (int p = 0; p < ConvTile.Pixels; p++)
+        for (int p = 0; p < ConvTile.Pixels; p++, patches += _plan.Terms)
         {
             pointers[p] = patches;
-            int from = Math.Clamp(-columns[p], 0, _plan.TapColumns) * _plan.Reduce;
-            int to = Math.Clamp(_plan.InWidth - columns[p], 0, _plan.TapColumns) * _plan.Reduce;
-            for (int i = 0; i < _plan.TapRows; i++, patches += rowTerms)
-            {
-                float* source = bases[p] + (nint)i * _plan.InWidth * _plan.InPixel;
-                bool inside = (uint)(rows[p] + i) < (uint)_plan.InHeight;
-                for (int c = 0; c < rowTerms; c++)
-                    patches[c] = inside && c >= from && c < to ? source[c] : 0;
-            }
+            _patch.Copy(bases[p], rows[p], columns[p], patches);
         }
         run->K = 0;
         run->Length = _plan.Terms;

@@ -2,11 +2,21 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y) =>
-        RunConvolution(ConvPlan.Forward(g), F(x), F(w), bias is null ? null : F(bias), F(y));
+    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y)
+    {
+        if (IsMatrixProduct(g))
+            MatMul(new MatMulGeometry(1, g.Batch * g.Height * g.Width, g.OutChannels, g.InChannels, false, true, 0, 0), x, w, bias, y);
+        else
+            RunConvolution(ConvPlan.Forward(g), F(x), F(w), bias is null ? null : F(bias), F(y));
+    }
 
     public override void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx)
     {
+        if (IsMatrixProduct(g))
+        {
+            MatMul(new MatMulGeometry(1, g.Batch * g.Height * g.Width, g.InChannels, g.OutChannels, false, false, 0, 0), gy, w, null, gx);
+            return;
+        }
         for (int phaseRow = 0; phaseRow < g.StrideHeight; phaseRow++)
         {
             for (int phaseColumn = 0; phaseColumn < g.StrideWidth; phaseColumn++)
@@ -16,7 +26,9 @@ public sealed unsafe partial class CpuBackend
 
     public override void Conv2dGradWeight(in Conv2dGeometry g, Storage x, Storage gy, Storage gw)
     {
-        if (VectorBits == 512)
+        if (IsMatrixProduct(g))
+            MatMul(new MatMulGeometry(1, g.OutChannels, g.InChannels, g.Batch * g.Height * g.Width, true, false, 0, 0), gy, x, null, gw);
+        else if (VectorBits == 512)
             ConvGradWeight<Simd512>.Run(this, g, F(x), F(gy), F(gw));
         else if (VectorBits == 256)
             ConvGradWeight<Simd256>.Run(this, g, F(x), F(gy), F(gw));
@@ -33,4 +45,8 @@ public sealed unsafe partial class CpuBackend
         else
             ConvIndirect<Simd128>.Run(this, plan, x, w, bias, y);
     }
+
+    /// <summary>Whether every output pixel reads exactly its own input pixel, and there are channels enough to fill vectors.</summary>
+    private static bool IsMatrixProduct(in Conv2dGeometry g) =>
+        g is { KernelHeight: 1, KernelWidth: 1, StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadBottom: 0, PadLeft: 0, PadRight: 0, Groups: 1, InChannels: >= 8, OutChannels: >= 8 };
 }
