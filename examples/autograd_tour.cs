@@ -58,7 +58,7 @@ Console.WriteLine($"  {Probes} probes: {estimate:0.000}, exactly: {exact:0.000}"
 
 Title("Learning");
 // A network of two layers learns to add its inputs. The scope hands all memory of a step back at once.
-var model = new Sequential(new Linear(2, 16, generator), new Silu(), new Linear(16, 1, generator));
+var model = new Sequential(new Linear(2, 16, generator), new SiLU(), new Linear(16, 1, generator));
 var optimizer = new AdamW(model.NamedParameters(), learningRate: 1e-2);
 for (int step = 1; step <= 300; step++)
 {

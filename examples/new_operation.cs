@@ -37,5 +37,5 @@ internal readonly struct Mish : IUnaryOperation
     public static double Reference(double x, double a, double b) => x * Math.Tanh(Math.Log(1 + Math.Exp(x)));
     public static V Cpu<V>(V x, V a, V b) where V : struct, ISimd<V> => x * VectorMath.Tanh(VectorMath.Log1P(VectorMath.Exp(x)));
     public static string Cuda => "x * tanhf(log1pf(expf(x)))";
-    public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => gy * (x.Softplus().Tanh() + x * x.Sigmoid() * (1 - x.Softplus().Tanh().Square()));
+    public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => gy * (F.Softplus(x).Tanh() + x * x.Sigmoid() * (1 - F.Softplus(x).Tanh().Square()));
 }

@@ -8,21 +8,23 @@ STEPS, TIME_WIDTH, WIDTH = 1000, 32, 128
 
 
 class MlpDenoiser(torch.nn.Module):
-    """x[n, 2] and an embedding of t through three hidden layers of 128 with SiLU: RawDiffusion.Diffusion's MlpDenoiser."""
+    """Three hidden layers of 128 with SiLU, an embedding of t added in each: RawDiffusion.Diffusion's MlpDenoiser."""
 
     def __init__(self):
         super().__init__()
-        sizes = [2 + TIME_WIDTH, WIDTH, WIDTH, WIDTH]
+        sizes = [2, WIDTH, WIDTH, WIDTH]
+        self.time = torch.nn.Linear(TIME_WIDTH, WIDTH)
         self.hidden = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
         self.output = torch.nn.Linear(WIDTH, 2)
         half = TIME_WIDTH // 2
-        self.register_buffer("frequencies", torch.exp(-math.log(10000) * torch.arange(half) / half))
+        self.register_buffer("frequencies", 0.1 * torch.exp(-math.log(1000) * torch.arange(half) / half))
 
     def forward(self, x, t):
         angles = t[:, None] * self.frequencies
-        h = torch.cat([x, torch.sin(angles), torch.cos(angles)], 1)
+        time = self.time(torch.cat([torch.sin(angles), torch.cos(angles)], 1))
+        h = x
         for layer in self.hidden:
-            h = F.silu(layer(h))
+            h = F.silu(layer(h) + time)
         return self.output(h)
 
 

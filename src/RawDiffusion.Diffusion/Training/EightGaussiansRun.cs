@@ -16,7 +16,7 @@ namespace RawDiffusion.Diffusion.Training;
 public sealed record EightGaussiansOptions
 {
     /// <summary>Optimizer steps.</summary>
-    public int Steps { get; init; } = 10_000;
+    public int Steps { get; init; } = 6000;
 
     /// <summary>Samples per step.</summary>
     public int Batch { get; init; } = 512;
