@@ -23,7 +23,7 @@ public sealed record EightGaussiansOptions
 
     public double LearningRate { get; init; } = 2e-3;
 
-    public double EmaDecay { get; init; } = 0.999;
+    public double EmaDecay { get; init; } = 0.9995;
 
     public ulong Seed { get; init; }
 
@@ -71,6 +71,7 @@ public sealed record EightGaussiansOptions
 public static class EightGaussiansRun
 {
     private const int Projections = 1000;
+    private const int FreshSets = 5;
 
     // Streams of the run's seed: what is drawn for one purpose does not depend on how much is drawn for another.
     private const ulong WeightStream = 1, TrainingStream = 2, SamplingStream = 3, JudgeStream = 4;
@@ -159,12 +160,16 @@ public static class EightGaussiansRun
         return samples;
     }
 
-    /// <summary>Sliced Wasserstein to fresh data beside the floor of two fresh data sets, and how the modes are covered.</summary>
+    /// <summary>Sliced Wasserstein to fresh data beside the floor between two fresh data sets, and how the modes are covered.</summary>
     private static Dictionary<string, object> Judge(EightGaussiansOptions options, EightGaussians data, Tensor samples, Backend device)
     {
         var generator = new Generator(options.Seed, JudgeStream);
-        double distance = SlicedWasserstein.Distance(samples, data.Sample(options.Samples, generator, device), Projections);
-        double floor = SlicedWasserstein.Floor(data, options.Samples, Projections, seed: options.Seed);
+        // One fresh data set of 10,000 is at a distance of 0.022 +- 0.007 from another, because the number of points per mode is
+        // random: both the distance and the floor are means over several.
+        double distance = 0;
+        for (int i = 0; i < FreshSets; i++)
+            distance += SlicedWasserstein.Distance(samples, data.Sample(options.Samples, generator, device), Projections) / FreshSets;
+        double floor = SlicedWasserstein.Floor(data, options.Samples, Projections, seed: options.Seed, pairs: FreshSets);
         var coverage = ModeCoverage.Measure(samples, data);
         return new Dictionary<string, object>
         {
@@ -173,6 +178,7 @@ public static class EightGaussiansRun
             ["slicedWassersteinRatio"] = distance / floor,
             ["samples"] = options.Samples,
             ["projections"] = Projections,
+            ["freshSets"] = FreshSets,
             ["modesFound"] = coverage.ModesFound,
             ["modeShares"] = coverage.Share.ToArray(),
             ["strayShare"] = coverage.Strays,

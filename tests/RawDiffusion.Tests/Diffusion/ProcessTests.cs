@@ -102,9 +102,23 @@ public class ProcessTests
             Assert.Equal(process.Alpha(t), a[i], 1e-12);
             Assert.Equal(process.Sigma(t), s[i], 1e-12);
         }
-        // 500 draws of 100 steps miss a given step with probability 0.7%; 80 different ones is far below what happens.
-        Assert.True(times.Distinct().Count() > 80);
-        Assert.InRange(times.Max(), 900, 999);
+        // 500 draws of 100 steps are five of each, whatever u is.
+        Assert.Equal(Enumerable.Repeat(5, 100), times.GroupBy(t => t).Select(g => g.Count()));
+    }
+
+    [Fact]
+    public void Every_step_is_drawn_equally_often_in_the_long_run()
+    {
+        var schedule = new DiscreteSchedule(new LinearSchedule(), 10, Device.Reference);
+        var generator = new Generator(11);
+        var counts = new int[10];
+        for (int i = 0; i < 2000; i++)
+        {
+            foreach (double time in schedule.Draw(3, generator).NetworkTime.ToDoubleArray())
+                counts[(int)Math.Round((time + 1) / 100) - 1]++;
+        }
+        // 600 expected of each; a standard deviation is at most that of 6,000 independent draws, 23.
+        Assert.All(counts, count => Assert.InRange(count, 600 - 120, 600 + 120));
     }
 
     [Theory]
