@@ -92,7 +92,7 @@ public static class EightGaussiansRun
         var ema = new Ema(model, options.EmaDecay);
 
         var figure = new EightGaussiansFigure();
-        double loss = Train(options, folder, device, reporter, figure, data, schedule, model, optimizer, ema);
+        var (loss, firstStepSeconds) = Train(options, folder, device, reporter, figure, data, schedule, model, optimizer, ema);
         double trainingSeconds = started.Elapsed.TotalSeconds;
         ema.CopyTo(model);
 
@@ -103,6 +103,7 @@ public static class EightGaussiansRun
         metrics["finalLoss"] = loss;
         metrics["networkEvaluations"] = denoiser.Evaluations;
         metrics["parameters"] = model.ParameterCount;
+        metrics["secondsToFirstStep"] = Math.Round(firstStepSeconds, 2);
         metrics["trainingSeconds"] = Math.Round(trainingSeconds, 2);
         metrics["totalSeconds"] = Math.Round(started.Elapsed.TotalSeconds, 2);
 
@@ -115,7 +116,8 @@ public static class EightGaussiansRun
         return metrics;
     }
 
-    private static double Train(
+    /// <returns>The last loss, and the time from the start of the process to the end of the first step.</returns>
+    private static (double Loss, double FirstStepSeconds) Train(
         EightGaussiansOptions options, RunFolder folder, Backend device, IRunReporter reporter, EightGaussiansFigure figure,
         EightGaussians data, DiscreteSchedule schedule, MlpDenoiser model, Optimizer optimizer, Ema ema)
     {
@@ -131,12 +133,15 @@ public static class EightGaussiansRun
             },
             () => SimpleLoss.Compute(model.Forward, schedule, data.Sample(options.Batch, generator, device), generator));
         folder.BeginLog("step", "loss", "learningRate");
+        double firstStepSeconds = double.NaN;
         trainer.Run(reporter, "train", options.Batch, t =>
         {
+            if (t.Step == 1)
+                firstStepSeconds = (DateTime.Now - Process.GetCurrentProcess().StartTime).TotalSeconds;
             folder.Log(t.Step, t.LastLoss, optimizer.LearningRate);
             figure.AddLoss(t.Step, t.LastLoss);
         });
-        return trainer.LastLoss;
+        return (trainer.LastLoss, firstStepSeconds);
     }
 
     private static Tensor Sample(
