@@ -40,8 +40,11 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     private readonly nint ScratchLength()
     {
         nint keys = AttentionTiles<V>.RoundPanels(_g.KeyLength), lanes = AttentionTiles<V>.RoundPanels(_g.HeadDim);
-        return keys * _g.HeadDim + lanes * _g.KeyLength + LongestQueryBlock * (2 * lanes + ScoreRow + 3);
+        return keys * _g.HeadDim + lanes * _g.KeyLength + LongestQueryBlock * (2 * lanes + ScoreRow) + 3 * RowValues;
     }
+
+    /// <summary>Room for one value per query of a block, in whole vectors.</summary>
+    private static int RowValues => AttentionTiles<V>.RoundLanes(LongestQueryBlock);
 
     private static int ScoreRow => AttentionTiles<V>.RoundPanels(LongestKeyBlock);
 
@@ -75,8 +78,8 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         float* output = query + (nint)LongestQueryBlock * lanes;
         float* scores = output + (nint)LongestQueryBlock * lanes;
         float* max = scores + (nint)LongestQueryBlock * scoreRow;
-        float* sum = max + LongestQueryBlock;
-        float* correction = sum + LongestQueryBlock;
+        float* sum = max + RowValues;
+        float* correction = sum + RowValues;
         AttentionTiles<V>.CopyRows(q, row, queries, dim, (float)_g.Scale * PowerOfTwoMath.Log2E, query, lanes);
         for (int start = 0; start < _g.KeyLength;)
         {
@@ -96,40 +99,48 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     }
 
     /// <summary>Scores to unnormalised probabilities, with the running maximum and sum of every row.</summary>
+    /// <param name="correction">What older values of a row are to be multiplied with; written unless <paramref name="first"/>.</param>
     private static void Softmax(
         int queries, int count, float* scores, int scoreRow, float* max, float* sum, float* correction, bool first)
     {
         int width = AttentionTiles<V>.RoundLanes(count);
-        V lowest = V.Create(-126), one = V.Create(1);
-        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
-        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
-        for (int i = 0; i < queries; i++, scores += scoreRow)
+        for (int i = 0; i < queries; i++)
         {
+            float* row = scores + (nint)i * scoreRow;
             for (int j = count; j < width; j++)
-                scores[j] = float.NegativeInfinity;
-            V m = V.Load(scores);
+                row[j] = float.NegativeInfinity;
+            V m = V.Load(row);
             for (int j = V.Count; j < width; j += V.Count)
-                m = V.MaxNative(m, V.Load(scores + j));
+                m = V.MaxNative(m, V.Load(row + j));
             float top = V.MaxNativeOf(m);
             if (!first)
             {
-                top = MathF.Max(top, max[i]);
+                top = top > max[i] ? top : max[i];
                 correction[i] = max[i] - top;
             }
             max[i] = top;
-            V shift = V.Create(top), total = default;
+        }
+        V lowest = V.Create(-126), one = V.Create(1);
+        V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
+        V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
+        for (int i = 0; i < queries && !first; i += V.Count)
+        {
+            V factor = PowerOfTwoMath.Exp2(V.Load(correction + i), lowest, one, c1, c2, c3, c4, c5);
+            V.Store(factor, correction + i);
+            V.Store(V.Load(sum + i) * factor, sum + i);
+        }
+        for (int i = 0; i < queries; i++, scores += scoreRow)
+        {
+            V shift = V.Create(max[i]), total = default;
             for (int j = 0; j < width; j += V.Count)
             {
                 V p = PowerOfTwoMath.Exp2(V.Load(scores + j) - shift, lowest, one, c1, c2, c3, c4, c5);
                 total += p;
                 V.Store(p, scores + j);
             }
-            sum[i] = first ? V.Sum(total) : sum[i] * Factor(correction + i) + V.Sum(total);
+            sum[i] = first ? V.Sum(total) : sum[i] + V.Sum(total);
         }
     }
-
-    /// <summary>Turns a difference of maxima into the factor that old values are multiplied with.</summary>
-    private static float Factor(float* correction) => *correction = *correction == 0 ? 1 : MathF.Exp(*correction * PowerOfTwoMath.Ln2);
 
     private static void Correct(int queries, float* output, int lanes, float* correction)
     {
@@ -146,8 +157,11 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     private readonly void Finish(int queries, float* output, int lanes, float* max, float* sum, float* y, nint row, float* logSumExp)
     {
         int dim = _g.HeadDim;
+        for (int i = 0; i < queries; i += V.Count)
+            V.Store(V.MultiplyAdd(V.Load(max + i), V.Create(PowerOfTwoMath.Ln2), VectorMath.Log(V.Load(sum + i))), max + i);
         for (int i = 0; i < queries; i++, output += lanes, y += row)
         {
+            logSumExp[i] = max[i];
             float inverse = 1 / sum[i];
             V factor = V.Create(inverse);
             int d = 0;
@@ -155,7 +169,6 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
                 V.Store(V.Load(output + d) * factor, y + d);
             for (; d < dim; d++)
                 y[d] = output[d] * inverse;
-            logSumExp[i] = (max[i] + MathF.Log2(sum[i])) * PowerOfTwoMath.Ln2;
         }
     }
 }

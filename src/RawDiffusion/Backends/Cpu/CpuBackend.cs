@@ -61,7 +61,11 @@ public sealed unsafe partial class CpuBackend : Backend
 
     public override void Download(Storage source, Span<int> destination) => Cpu(source).IntSpan.CopyTo(destination);
 
-    public override void Copy(Storage x, Storage y) => Cpu(x).IntSpan.CopyTo(Cpu(y).IntSpan);
+    public override void Copy(Storage x, Storage y)
+    {
+        Shape whole = [x.Length];
+        CopyKernels.Region(whole, [0], I(x), whole, [0], I(y), whole);
+    }
 
     public override void Fill(Storage y, double value)
     {
