@@ -68,7 +68,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
 
     private static nint ScratchLength(int dim)
     {
-        nint lanes = AttentionTiles<V>.RoundPanels(dim);
+        nint lanes = AttentionTiles<V>.RowLength(dim);
         return ScoreRow * (2 * (nint)dim + 3 * lanes) + LongestQueryBlock * (3 * lanes + 2 * ScoreRow + 2);
     }
 
@@ -86,7 +86,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
 
     private readonly void Keys(int pair, int run, int start, int keys, bool first, float* scratch)
     {
-        int batch = pair / _g.Heads, head = pair % _g.Heads, dim = _g.HeadDim, lanes = AttentionTiles<V>.RoundPanels(dim);
+        int batch = pair / _g.Heads, head = pair % _g.Heads, dim = _g.HeadDim, lanes = AttentionTiles<V>.RowLength(dim);
         nint row = (nint)_g.Heads * dim;
         float* keysTransposed = scratch;
         float* valuesTransposed = keysTransposed + (nint)ScoreRow * dim;
@@ -105,11 +105,6 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
             Block(pair, run, query, queries, keys, first, query == 0, scratch, block);
             query += queries;
         }
-        if (_g.QueryLength == 0)
-        {
-            new Span<float>(gk, ScoreRow * lanes).Clear();
-            new Span<float>(gv, ScoreRow * lanes).Clear();
-        }
         // Queries were scaled by Scale log2(e) for the scores; gk wants Scale alone.
         Unpack(gk, lanes, keys, dim, PowerOfTwoMath.Ln2, _gk + offset, row, false);
         Unpack(gv, lanes, keys, dim, 1, _gv + offset, row, false);
@@ -118,7 +113,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
     private readonly void Block(int pair, int run, int start, int queries, int keys, bool firstKeys, bool firstQueries, float* scratch, float* block)
     {
         int batch = pair / _g.Heads, head = pair % _g.Heads, dim = _g.HeadDim;
-        int panel = AttentionTiles<V>.PanelWidth, lanes = AttentionTiles<V>.RoundPanels(dim), scoreRow = ScoreRow;
+        int panel = AttentionTiles<V>.PanelWidth, lanes = AttentionTiles<V>.RowLength(dim), scoreRow = ScoreRow;
         nint row = (nint)_g.Heads * dim, offset = ((nint)batch * _g.QueryLength + start) * row + head * dim;
         float* keysTransposed = scratch;
         float* valuesTransposed = keysTransposed + (nint)scoreRow * dim;

@@ -9,7 +9,7 @@ namespace RawDiffusion.Backends.Cpu;
 internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISimd<V>
 {
     /// <summary>A last block takes up to half a block more rather than leave a small one.</summary>
-    private const int QueryBlock = 48, LongestQueryBlock = 72;
+    private const int QueryBlock = 72, LongestQueryBlock = 108;
 
     private const int KeyBlock = 96, LongestKeyBlock = 144;
 
@@ -39,7 +39,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
 
     private readonly nint ScratchLength()
     {
-        nint keys = AttentionTiles<V>.RoundPanels(_g.KeyLength), lanes = AttentionTiles<V>.RoundPanels(_g.HeadDim);
+        nint keys = AttentionTiles<V>.RoundPanels(_g.KeyLength), lanes = AttentionTiles<V>.RowLength(_g.HeadDim);
         return keys * _g.HeadDim + lanes * _g.KeyLength + LongestQueryBlock * (2 * lanes + ScoreRow) + 3 * RowValues;
     }
 
@@ -53,7 +53,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         int pair = index / _runs, run = index % _runs;
         int batch = pair / _g.Heads, head = pair % _g.Heads;
         nint row = (nint)_g.Heads * _g.HeadDim;
-        int dim = _g.HeadDim, panel = AttentionTiles<V>.PanelWidth, lanes = AttentionTiles<V>.RoundPanels(dim);
+        int dim = _g.HeadDim, lanes = AttentionTiles<V>.RowLength(dim);
         float* keys = _scratch + worker * _scratchLength;
         float* values = keys + (nint)AttentionTiles<V>.RoundPanels(_g.KeyLength) * dim;
         float* block = values + (nint)lanes * _g.KeyLength;
@@ -73,7 +73,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     private readonly void Queries(
         float* q, float* y, nint row, int queries, float* keys, float* values, float* logSumExp, float* block)
     {
-        int dim = _g.HeadDim, panel = AttentionTiles<V>.PanelWidth, lanes = AttentionTiles<V>.RoundPanels(dim), scoreRow = ScoreRow;
+        int dim = _g.HeadDim, panel = AttentionTiles<V>.PanelWidth, lanes = AttentionTiles<V>.RowLength(dim), scoreRow = ScoreRow;
         float* query = block;
         float* output = query + (nint)LongestQueryBlock * lanes;
         float* scores = output + (nint)LongestQueryBlock * lanes;
@@ -89,7 +89,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
                 queries, count, dim, query, lanes, 1, keys + (nint)start * dim, (nint)dim * panel, panel, scores, scoreRow, false);
             Softmax(queries, count, scores, scoreRow, max, sum, correction, start == 0);
             if (start > 0)
-                Correct(queries, output, lanes, correction);
+                Correct(queries, output, lanes, AttentionTiles<V>.RoundLanes(dim), correction);
             AttentionTiles<V>.Multiply(
                 queries, dim, count, scores, scoreRow, 1, values + (nint)start * panel, (nint)_g.KeyLength * panel, panel,
                 output, lanes, start > 0);
@@ -142,14 +142,14 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         }
     }
 
-    private static void Correct(int queries, float* output, int lanes, float* correction)
+    private static void Correct(int queries, float* output, int lanes, int width, float* correction)
     {
         for (int i = 0; i < queries; i++, output += lanes)
         {
             if (correction[i] == 1)
                 continue;
             V factor = V.Create(correction[i]);
-            for (int d = 0; d < lanes; d += V.Count)
+            for (int d = 0; d < width; d += V.Count)
                 V.Store(V.Load(output + d) * factor, output + d);
         }
     }

@@ -25,6 +25,16 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
     public static int RoundPanels(int columns) => (columns + PanelWidth - 1) / PanelWidth * PanelWidth;
 
     /// <summary>
+    /// Elements from one row of a block to the next. Rows 512 bytes or a multiple apart would fall into few sets of the cache,
+    /// so those get a line more.
+    /// </summary>
+    public static int RowLength(int columns)
+    {
+        int length = RoundPanels(columns);
+        return length % 128 == 0 ? length + 16 : length;
+    }
+
+    /// <summary>
     /// C[RoundRows(rows), RoundLanes(columns)] = A B, or += where <paramref name="accumulate"/>. A(i, k) = a[i * aRow + k * aStep].
     /// Column n of row k of B is b[n / PanelWidth * bPanel + k * bRow + n % PanelWidth].
     /// </summary>
