@@ -14,11 +14,9 @@ internal static unsafe partial class Gemm
     private static void Parallel<TKernel>(CpuBackend backend, in GemmProduct p) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
-        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock);
-        int rowBlock = packA ? Math.Min(RoundUp(p.M, TKernel.Rows), OuterBlock) : RoundUp(p.M, TKernel.Rows);
-        int depth = Math.Min(p.K, DepthBlock);
-        var bufferB = backend.Allocate(DType.Float32, columnBlock * depth);
-        var bufferA = packA ? backend.Allocate(DType.Float32, rowBlock * depth) : null;
+        int columnBlock = Math.Min(p.N, OuterBlock), rowBlock = packA ? Math.Min(p.M, OuterBlock) : p.M;
+        var bufferB = backend.Allocate(DType.Float32, (int)PackedColumns<TKernel>(p, columnBlock));
+        var bufferA = packA ? backend.Allocate(DType.Float32, (int)PackedRows<TKernel>(p, rowBlock)) : null;
         var block = new Block { P = p };
         block.B.Packed = ((CpuStorage)bufferB).Floats;
         block.A.Packed = bufferA is null ? null : ((CpuStorage)bufferA).Floats;
@@ -45,16 +43,22 @@ internal static unsafe partial class Gemm
             backend.Release(bufferA);
     }
 
+    private static nint PackedColumns<TKernel>(in GemmProduct p, int columns) where TKernel : struct, IGemmKernel =>
+        GemmOperand.PackedLength(GemmPanels.OfColumns(columns, TKernel.Lanes), Math.Min(p.K, DepthBlock));
+
+    private static nint PackedRows<TKernel>(in GemmProduct p, int rows) where TKernel : struct, IGemmKernel =>
+        GemmOperand.PackedLength(GemmPanels.OfRows(rows, TKernel.Rows), Math.Min(p.K, DepthBlock));
+
     /// <summary>A whole product on one worker, with the worker's own buffers.</summary>
     private static void Serial<TKernel>(in GemmProduct p, int worker) where TKernel : struct, IGemmKernel
     {
         bool packA = PaysToPackA(p);
-        int columnBlock = Math.Min(RoundUp(p.N, TKernel.Lanes), OuterBlock / 4);
-        nint depth = Math.Min(p.K, DepthBlock);
-        float* panels = s_panels.Get<float>(worker, depth * (columnBlock + (packA ? RoundUp(p.M, TKernel.Rows) : 0)));
+        int columnBlock = Math.Min(p.N, OuterBlock / 4);
+        nint packedColumns = PackedColumns<TKernel>(p, columnBlock);
+        float* panels = s_panels.Get<float>(worker, packedColumns + (packA ? PackedRows<TKernel>(p, p.M) : 0));
         var block = new Block { P = p, RowEnd = p.M };
         block.B.Packed = panels;
-        block.A.Packed = packA ? panels + depth * columnBlock : null;
+        block.A.Packed = packA ? panels + packedColumns : null;
         for (block.ColumnBegin = 0; block.ColumnBegin < p.N; block.ColumnBegin = block.ColumnEnd)
         {
             block.ColumnEnd = Math.Min(p.N, block.ColumnBegin + columnBlock);

@@ -120,7 +120,7 @@ internal static unsafe partial class Gemm
             int start = block.B.Panels.Start(panel), width = block.B.Panels.Width(panel);
             strip.Vectors = block.B.Panels.Vectors(panel);
             strip.ColumnCount = Math.Min(width, block.B.Lanes - start);
-            strip.B = block.B.Packed + (nint)start * block.Depth;
+            strip.B = block.B.Panel(panel);
             strip.C = p.C + (nint)(block.RowBegin + rowBegin) * p.N + block.ColumnBegin + start;
             if ((strip.Store & GemmStore.Bias) != 0)
             {
@@ -142,9 +142,9 @@ internal static unsafe partial class Gemm
     {
         if (a.Packed != null)
         {
-            float* panel = a.Packed + (nint)rowBegin * a.Depth;
-            for (int row = 0; row < rows; row += TKernel.Rows, panel += (nint)TKernel.Rows * a.Depth)
+            for (int row = 0; row < rows; row += TKernel.Rows)
             {
+                float* panel = a.Panel((rowBegin + row) / TKernel.Rows);
                 for (int r = 0; r < TKernel.Rows; r++)
                     pointers[row + r] = panel + r;
             }

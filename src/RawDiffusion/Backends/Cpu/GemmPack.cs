@@ -62,8 +62,20 @@ internal unsafe struct GemmOperand
 
     public GemmPanels Panels;
 
-    /// <summary>Where the panels are: panel p begins at <c>Panels.Start(p) * Depth</c>. Null when the operand is read in place.</summary>
+    /// <summary>Where the panels are, or null when the operand is read in place.</summary>
     public float* Packed;
+
+    /// <summary>
+    /// Elements between panels. Without them, panels of 2^n values of k would begin at addresses that share one set of the
+    /// first-level cache, and packing several at once would throw lines out before they are full.
+    /// </summary>
+    private const int Gap = 16;
+
+    /// <summary>Elements that the panels take.</summary>
+    public static nint PackedLength(in GemmPanels panels, int depth) => (nint)panels.Start(panels.Count) * depth + panels.Count * Gap;
+
+    /// <summary>The first element of a panel.</summary>
+    public readonly float* Panel(int panel) => Packed + (nint)Panels.Start(panel) * Depth + panel * Gap;
 
     /// <summary>Packs values [kBegin, kEnd) of k of some panels.</summary>
     public readonly void Pack(int panelBegin, int panelEnd, int kBegin, int kEnd)
@@ -72,10 +84,10 @@ internal unsafe struct GemmOperand
         {
             int start = Panels.Start(panel), width = Panels.Width(panel), count = 1;
             float* source = Source + kBegin * KStep + start * LaneStep;
-            float* packed = Packed + (nint)start * Depth + kBegin * width;
+            float* packed = Panel(panel) + (nint)kBegin * width;
             int whole = Math.Min(Panels.RunEnd(panel, panelEnd) - panel, (Lanes - start) / width);
             if (LaneStep == 1 && whole > 0)
-                GemmPack.Rows(source, KStep, kEnd - kBegin, count = whole, width, Depth, packed);
+                GemmPack.Rows(source, KStep, kEnd - kBegin, count = whole, width, (nint)width * Depth + Gap, packed);
             else
                 GemmPack.Panel(source, KStep, LaneStep, kEnd - kBegin, Math.Min(width, Lanes - start), width, packed);
             panel += count;
@@ -98,19 +110,17 @@ internal static unsafe class GemmPack
         if (lanes == width && kStep == 1 && Avx.IsSupported && (width == 4 || width % 8 == 0))
             Transpose(source, laneStep, depth, width, panel);
         else if (lanes == width && laneStep == 1)
-            Rows(source, kStep, depth, 1, width, depth, panel);
+            Rows(source, kStep, depth, 1, width, 0, panel);
         else
             CopyElements(source, kStep, laneStep, depth, lanes, width, panel);
     }
 
     /// <summary>
-    /// <paramref name="count"/> neighbouring panels of equal width from lanes that lie side by side, for
-    /// <paramref name="depth"/> of the <paramref name="panelDepth"/> values of k that a panel has: whole rows of the source are
-    /// read, which a wide matrix with a page per row rewards.
+    /// <paramref name="count"/> neighbouring panels of equal width, <paramref name="panelStep"/> elements apart, from lanes that
+    /// lie side by side: whole rows of the source are read, which a wide matrix with a page per row rewards.
     /// </summary>
-    public static void Rows(float* source, nint kStep, int depth, int count, int width, int panelDepth, float* panels)
+    public static void Rows(float* source, nint kStep, int depth, int count, int width, nint panelStep, float* panels)
     {
-        nint panelStep = (nint)width * panelDepth;
         for (int k = 0; k < depth; k++, source += kStep, panels += width)
         {
             float* from = source, to = panels;

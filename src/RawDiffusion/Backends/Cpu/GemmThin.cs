@@ -38,14 +38,14 @@ internal static unsafe class GemmThin
         if (p.N <= MaxDots && dots && p.AStep == 1)
         {
             var sides = new Sides { Long = p.A, LongStep = p.ARow, LongCount = p.M, Short = p.B, ShortK = p.BStep, ShortLane = p.BColumn, ShortCount = p.N, CLong = p.N, CShort = 1 };
-            int rows = RoundUp(Grained((long)p.N * p.K), 4);
+            int rows = Math.Max(32, RoundUp(Grained((long)p.N * p.K), 4));
             Workers.For(Parts(p.M, rows), new DotsBody<V>(p, sides, rows, biasOnLong: false));
             return true;
         }
         if (p.M <= MaxDots && dots && p.BStep == 1)
         {
             var sides = new Sides { Long = p.B, LongStep = p.BColumn, LongCount = p.N, Short = p.A, ShortK = p.AStep, ShortLane = p.ARow, ShortCount = p.M, CLong = 1, CShort = p.N };
-            int rows = RoundUp(Grained((long)p.M * p.K), 4);
+            int rows = Math.Max(32, RoundUp(Grained((long)p.M * p.K), 4));
             Workers.For(Parts(p.N, rows), new DotsBody<V>(p, sides, rows, biasOnLong: true));
             return true;
         }
@@ -190,16 +190,24 @@ internal static unsafe class GemmThin
         public void Run(int index, int worker)
         {
             int begin = index * rowsPerItem, end = Math.Min(sides.LongCount, begin + rowsPerItem);
-            int padded = RoundUp(p.K, V.Count);
-            // The short side with k contiguous and zeros up to a whole vector; the tail of the long side is padded as it is met.
-            float* shorts = s_scratch.Get<float>(worker, (nint)padded * RoundUp(sides.ShortCount, 2));
+            int whole = p.K - p.K % V.Count;
+            // The short side with k contiguous, and the tails of k with zeros up to a whole vector.
+            float* shortTails = s_scratch.Get<float>(worker, sides.ShortCount * ((nint)p.K + V.Count)), shorts = sides.Short;
+            nint shortStep = sides.ShortLane;
+            if (sides.ShortK != 1)
+            {
+                shorts = shortTails + sides.ShortCount * V.Count;
+                shortStep = p.K;
+                for (int k = 0; k < p.K; k++)
+                {
+                    for (int i = 0; i < sides.ShortCount; i++)
+                        shorts[i * shortStep + k] = sides.Short[k * sides.ShortK + i * sides.ShortLane];
+                }
+            }
             for (int i = 0; i < sides.ShortCount; i++)
             {
-                float* from = sides.Short + i * sides.ShortLane, to = shorts + (nint)i * padded;
-                for (int k = 0; k < p.K; k++)
-                    to[k] = from[k * sides.ShortK];
-                for (int k = p.K; k < padded; k++)
-                    to[k] = 0;
+                for (int j = 0; j < V.Count; j++)
+                    shortTails[i * V.Count + j] = whole + j < p.K ? shorts[i * shortStep + whole + j] : 0;
             }
             float* tails = stackalloc float[4 * 16];
             new Span<float>(tails, 4 * 16).Clear();
@@ -209,7 +217,6 @@ internal static unsafe class GemmThin
                 float* r1 = sides.Long + Math.Min(row + 1, end - 1) * sides.LongStep;
                 float* r2 = sides.Long + Math.Min(row + 2, end - 1) * sides.LongStep;
                 float* r3 = sides.Long + Math.Min(row + 3, end - 1) * sides.LongStep;
-                int whole = p.K - p.K % V.Count;
                 for (int k = whole; k < p.K; k++)
                 {
                     tails[k - whole] = r0[k];
@@ -219,7 +226,8 @@ internal static unsafe class GemmThin
                 }
                 for (int i = 0; i < sides.ShortCount; i += 2)
                 {
-                    float* s0 = shorts + (nint)i * padded, s1 = i + 1 < sides.ShortCount ? s0 + padded : s0;
+                    int other = Math.Min(i + 1, sides.ShortCount - 1);
+                    float* s0 = shorts + i * shortStep, s1 = shorts + other * shortStep;
                     V d00 = default, d01 = default, d10 = default, d11 = default, d20 = default, d21 = default, d30 = default, d31 = default;
                     for (nint k = 0; k < whole; k += V.Count)
                     {
@@ -238,7 +246,7 @@ internal static unsafe class GemmThin
                     }
                     if (whole < p.K)
                     {
-                        V x0 = V.Load(s0 + whole), x1 = V.Load(s1 + whole);
+                        V x0 = V.Load(shortTails + i * V.Count), x1 = V.Load(shortTails + other * V.Count);
                         d00 = V.MultiplyAdd(V.Load(tails), x0, d00);
                         d01 = V.MultiplyAdd(V.Load(tails), x1, d01);
                         d10 = V.MultiplyAdd(V.Load(tails + 16), x0, d10);
