@@ -3,6 +3,9 @@ namespace RawDiffusion.Backends.Cpu;
 /// <summary>How the tiles of one product, or of a batch of small ones, are shared out.</summary>
 internal static unsafe partial class Gemm
 {
+    /// <summary>The most panels of B that an item computes.</summary>
+    private const int ItemPanels = 12;
+
     /// <summary>Elements that one item of packing moves: a microsecond or two.</summary>
     private const int PackGrain = 8 * 1024;
 
@@ -13,10 +16,10 @@ internal static unsafe partial class Gemm
 
     private static void Parallel<TKernel>(CpuBackend backend, in GemmProduct p) where TKernel : struct, IGemmKernel
     {
-        bool packA = PaysToPackA(p);
-        int columnBlock = Math.Min(p.N, OuterBlock), rowBlock = packA ? Math.Min(p.M, OuterBlock) : p.M;
+        var packA = ChoosePackA<TKernel>(p);
+        int columnBlock = Math.Min(p.N, OuterBlock), rowBlock = packA == PackA.Shared ? Math.Min(p.M, OuterBlock) : p.M;
         var bufferB = backend.Allocate(DType.Float32, (int)PackedColumns<TKernel>(p, columnBlock));
-        var bufferA = packA ? backend.Allocate(DType.Float32, (int)PackedRows<TKernel>(p, rowBlock)) : null;
+        var bufferA = packA == PackA.Shared ? backend.Allocate(DType.Float32, (int)PackedRows<TKernel>(p, rowBlock)) : null;
         var block = new Block { P = p };
         block.B.Packed = ((CpuStorage)bufferB).Floats;
         block.A.Packed = bufferA is null ? null : ((CpuStorage)bufferA).Floats;
@@ -31,9 +34,9 @@ internal static unsafe partial class Gemm
                 {
                     block.RowEnd = (int)Math.Min(p.M, (long)block.RowBegin + rowBlock);
                     block.Prepare<TKernel>();
-                    var pack = new PackBody(block, packB: block.RowBegin == 0, packA, out int items);
+                    var pack = new PackBody(block, packB: block.RowBegin == 0, packA == PackA.Shared, out int items);
                     Workers.For(items, pack);
-                    var tiles = new TilesBody<TKernel>(block, out items);
+                    var tiles = new TilesBody<TKernel>(block, packA, out items);
                     Workers.For(items, tiles);
                 }
             }
@@ -52,7 +55,7 @@ internal static unsafe partial class Gemm
     /// <summary>A whole product on one worker, with the worker's own buffers.</summary>
     private static void Serial<TKernel>(in GemmProduct p, int worker) where TKernel : struct, IGemmKernel
     {
-        bool packA = PaysToPackA(p);
+        bool packA = ChoosePackA<TKernel>(p) != PackA.Never;
         int columnBlock = Math.Min(p.N, OuterBlock / 4);
         nint packedColumns = PackedColumns<TKernel>(p, columnBlock);
         float* panels = s_panels.Get<float>(worker, packedColumns + (packA ? PackedRows<TKernel>(p, p.M) : 0));
@@ -70,7 +73,7 @@ internal static unsafe partial class Gemm
                 block.B.Pack(0, block.B.Panels.Count, 0, block.Depth);
                 if (packA)
                     block.A.Pack(0, block.A.Panels.Count, 0, block.Depth);
-                Tiles<TKernel>(block, 0, p.M, 0, block.B.Panels.Count, worker);
+                Tiles<TKernel>(block, block.A, 0, 0, block.B.Panels.Count, worker);
             }
         }
     }
@@ -126,22 +129,24 @@ internal static unsafe partial class Gemm
     private readonly struct TilesBody<TKernel> : IParallelBody where TKernel : struct, IGemmKernel
     {
         private readonly Block _block;
+        private readonly PackA _packA;
         private readonly int _rows, _panels, _across;
 
-        public TilesBody(in Block block, out int items)
+        public TilesBody(in Block block, PackA packA, out int items)
         {
             _block = block;
+            _packA = packA;
             int m = block.A.Lanes, n = block.B.Lanes, panels = block.B.Panels.Count;
             _rows = Math.Min(RoundUp(m, TKernel.Rows), 96);
-            _panels = Math.Min(panels, 12);
+            _panels = Math.Min(panels, ItemPanels);
             // Enough items for many workers, but none so small that handing it out shows. Rows first: every row of a narrow
             // item is read again for the next few panels.
             while (Parts(m, _rows) * Parts(panels, _panels) < 16)
             {
                 long flops = 2L * _rows * Math.Min(n, _panels * 3 * TKernel.Lanes) * block.Depth;
-                if (flops < 2 * SmallItemFlops || _rows == TKernel.Rows && _panels == 1)
+                if (flops < 2 * SmallItemFlops || _rows == TKernel.Rows && (_panels == 1 || packA == PackA.PerItem))
                     break;
-                if (_rows > 4 * TKernel.Rows || _panels == 1)
+                if (_rows > 4 * TKernel.Rows || _panels == 1 || packA == PackA.PerItem)
                     _rows = RoundUp(_rows / 2, TKernel.Rows);
                 else
                     _panels = (_panels + 1) / 2;
@@ -153,8 +158,18 @@ internal static unsafe partial class Gemm
         public void Run(int index, int worker)
         {
             int row = index / _across * _rows, panel = index % _across * _panels;
-            Tiles<TKernel>(
-                _block, row, Math.Min(_block.A.Lanes, row + _rows), panel, Math.Min(_block.B.Panels.Count, panel + _panels), worker);
+            var a = _block.A;
+            a.Lanes = Math.Min(_rows, a.Lanes - row);
+            a.Panels = GemmPanels.OfRows(a.Lanes, TKernel.Rows);
+            a.Source += row * a.LaneStep;
+            if (_packA == PackA.Shared)
+                a.Packed = _block.A.Panel(row / TKernel.Rows);
+            if (_packA == PackA.PerItem)
+            {
+                a.Packed = s_panels.Get<float>(worker, GemmOperand.PackedLength(a.Panels, a.Depth));
+                a.Pack(0, a.Panels.Count, 0, a.Depth);
+            }
+            Tiles<TKernel>(_block, a, _block.RowBegin + row, panel, Math.Min(_block.B.Panels.Count, panel + _panels), worker);
         }
     }
 

@@ -94,22 +94,22 @@ internal static unsafe partial class Gemm
         }
     }
 
-    /// <summary>The tiles of rows [rowBegin, rowEnd) of a block, which begin at a tile, and of panels [panelBegin, panelEnd).</summary>
-    private static void Tiles<TKernel>(in Block block, int rowBegin, int rowEnd, int panelBegin, int panelEnd, int worker)
+    /// <summary>The tiles of some rows of a block, given as an operand of their own, and of panels [panelBegin, panelEnd).</summary>
+    /// <param name="rowBegin">Where the rows begin in C.</param>
+    private static void Tiles<TKernel>(in Block block, in GemmOperand a, int rowBegin, int panelBegin, int panelEnd, int worker)
         where TKernel : struct, IGemmKernel
     {
         ref readonly var p = ref block.P;
-        int rows = rowEnd - rowBegin;
-        float** pointers = (float**)s_pointers.Get<nint>(worker, rows + TKernel.Rows);
-        SetPointers<TKernel>(block.A, rowBegin, rows, pointers);
+        float** pointers = (float**)s_pointers.Get<nint>(worker, a.Lanes + TKernel.Rows);
+        SetPointers<TKernel>(a, pointers);
         float* paddedBias = stackalloc float[MaxPanelWidth];
         var strip = new GemmStrip
         {
-            RowCount = rows,
+            RowCount = a.Lanes,
             Segments = 1,
             Depth = block.Depth,
             APointers = pointers,
-            AStep = block.A.Packed != null ? TKernel.Rows : p.AStep,
+            AStep = a.Packed != null ? TKernel.Rows : p.AStep,
             CStep = p.N,
             Store = block.DepthBegin > 0 ? GemmStore.Accumulate : GemmStore.Plain,
         };
@@ -121,7 +121,7 @@ internal static unsafe partial class Gemm
             strip.Vectors = block.B.Panels.Vectors(panel);
             strip.ColumnCount = Math.Min(width, block.B.Lanes - start);
             strip.B = block.B.Panel(panel);
-            strip.C = p.C + (nint)(block.RowBegin + rowBegin) * p.N + block.ColumnBegin + start;
+            strip.C = p.C + (nint)rowBegin * p.N + block.ColumnBegin + start;
             if ((strip.Store & GemmStore.Bias) != 0)
             {
                 strip.Bias = p.Bias + block.ColumnBegin + start;
@@ -138,34 +138,51 @@ internal static unsafe partial class Gemm
     /// <summary>Elements of the widest panel.</summary>
     private const int MaxPanelWidth = 3 * 16;
 
-    private static void SetPointers<TKernel>(in GemmOperand a, int rowBegin, int rows, float** pointers) where TKernel : struct, IGemmKernel
+    private static void SetPointers<TKernel>(in GemmOperand a, float** pointers) where TKernel : struct, IGemmKernel
     {
+        int row = 0;
         if (a.Packed != null)
         {
-            for (int row = 0; row < rows; row += TKernel.Rows)
+            for (int panel = 0; panel < a.Panels.Count; panel++)
             {
-                float* panel = a.Panel((rowBegin + row) / TKernel.Rows);
+                float* packed = a.Panel(panel);
                 for (int r = 0; r < TKernel.Rows; r++)
-                    pointers[row + r] = panel + r;
+                    pointers[row++] = packed + r;
             }
         }
         else
         {
-            float* source = a.Source + rowBegin * a.LaneStep;
-            int row = 0;
-            for (; row < rows; row++)
-                pointers[row] = source + row * a.LaneStep;
+            for (; row < a.Lanes; row++)
+                pointers[row] = a.Source + row * a.LaneStep;
             // The last tile reads a full set of rows; what the repeated one gives is not stored.
             for (; row % TKernel.Rows != 0; row++)
-                pointers[row] = pointers[rows - 1];
+                pointers[row] = pointers[row - 1];
         }
     }
 
+    /// <summary>Where A is read from.</summary>
+    private enum PackA
+    {
+        /// <summary>From its place: row-major and swept a few times only.</summary>
+        Never,
+
+        /// <summary>From panels that a worker packs for the rows of its item and keeps in its own cache.</summary>
+        PerItem,
+
+        /// <summary>From panels packed beforehand, because several items share the same rows.</summary>
+        Shared,
+    }
+
     /// <summary>
-    /// Whether A is packed. Read in place, a row-major A is as fast unless its rows lie so far apart that they compete for the
-    /// same cache lines or it is swept often; a transposed one wastes most of every cache line.
+    /// Read in place, a row-major A is as fast as packed unless it is swept often: far apart, its rows compete for the same lines
+    /// of the cache. Of a transposed one, a tile uses but a part of every cache line.
     /// </summary>
-    private static bool PaysToPackA(in GemmProduct p) => p.N > 64 && (p.AStep != 1 || p.N >= 512);
+    private static PackA ChoosePackA<TKernel>(in GemmProduct p) where TKernel : struct, IGemmKernel
+    {
+        if (GemmPanels.OfColumns(p.N, TKernel.Lanes).Count > ItemPanels)
+            return p.AStep != 1 || p.N >= 512 ? PackA.Shared : PackA.Never;
+        return p.AStep != 1 ? PackA.PerItem : PackA.Never;
+    }
 
     private static int Parts(int extent, int size) => (extent + size - 1) / size;
 
