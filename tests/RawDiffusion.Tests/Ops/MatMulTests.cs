@@ -25,6 +25,9 @@ public class MatMulTests
     [InlineData(200, 300, 500)]
     [InlineData(512, 2, 128)]
     [InlineData(2, 512, 1000)]
+    [InlineData(20, 30, 5000)]
+    [InlineData(3100, 520, 6)]
+    [InlineData(13, 3200, 20)]
     public void SumsOfSmallIntegersAreExact(int m, int n, int k)
     {
         // Products and partial sums are whole numbers below 2^24, so any order of summation must give the same float32 exactly.
