@@ -143,7 +143,7 @@ public class ConvolutionTests
         return [y.ToDoubleArray(), .. gradients.Select(g => g!.ToDoubleArray())];
     }
 
-    private static float[] Values(Random random, int count)
+    internal static float[] Values(Random random, int count)
     {
         var values = new float[count];
         for (int i = 0; i < count; i++)
