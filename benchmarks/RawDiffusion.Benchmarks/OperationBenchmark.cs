@@ -3,6 +3,7 @@ using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Loggers;
+using BenchmarkDotNet.Order;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
@@ -41,6 +42,8 @@ public class OperationBenchmark
             AddColumn(StatisticColumn.Median, StatisticColumn.StdDev);
             AddExporter(BenchmarkDotNet.Exporters.MarkdownExporter.GitHub);
             AddLogger(ConsoleLogger.Default);
+            WithOrderer(new DefaultOrderer(SummaryOrderPolicy.Declared));
+            WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(80));
             WithOptions(ConfigOptions.DisableLogFile);
         }
     }
