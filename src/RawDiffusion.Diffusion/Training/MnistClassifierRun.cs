@@ -12,11 +12,11 @@ public sealed record MnistClassifierOptions
     /// <summary>The folder with the four IDX files.</summary>
     public required string DataDirectory { get; init; }
 
-    public int Steps { get; init; } = 3000;
+    public int Steps { get; init; } = 2500;
 
     public int Batch { get; init; } = 128;
 
-    public double LearningRate { get; init; } = 4e-3;
+    public double LearningRate { get; init; } = 6e-3;
 
     public double EmaDecay { get; init; } = 0.998;
 
