@@ -5,7 +5,7 @@ namespace RawDiffusion.Diffusion.Processes;
 /// <summary>
 /// The T-step discretisation of a process (DDPM): step i in 0..T-1 stands for the time t_i = (i + 1) / T, so that
 /// alpha_bar_i = alpha(t_i)^2 and beta_i = 1 - alpha_bar_i / alpha_bar_(i-1) with alpha_bar_(-1) = 1. Training draws steps from
-/// it; the tables live on the device, so drawing a batch of times needs no host.
+/// it: the steps are drawn on the host, the scales are looked up in tables on the device.
 /// </summary>
 public sealed class DiscreteSchedule
 {
