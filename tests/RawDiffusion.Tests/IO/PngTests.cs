@@ -53,45 +53,6 @@ public class PngTests
         Assert.Equal(image.Pixels.ToArray(), decoded.Pixels);
     }
 
-    [Fact]
-    public void AGridPlacesImagesInRows()
-    {
-        // Three 1x2 images in two columns, padding 1: 2 * (2 + 1) + 1 = 7 wide, 2 * (1 + 1) + 1 = 5 tall.
-        var images = Tensor.From([-1f, 1f, 0f, -2f, 2f, float.NaN], [3, 1, 2, 1]);
-        var grid = Image.Grid(images, columns: 2, padding: 1);
-        Assert.Equal((7, 5), (grid.Width, grid.Height));
-        Assert.Equal(
-        [
-            128, 128, 128, 128, 128, 128, 128,
-            128, 0, 255, 128, 128, 0, 128,
-            128, 128, 128, 128, 128, 128, 128,
-            128, 255, 0, 128, 128, 128, 128,
-            128, 128, 128, 128, 128, 128, 128,
-        ],
-        Red(grid));
-    }
-
-    [Fact]
-    public void AGridScalesRangeAndPixels()
-    {
-        var grid = Image.Grid(Tensor.From([0f, 0.5f, 1f], [1, 1, 1, 3]), low: 0, high: 1, padding: 0, scale: 2);
-        Assert.Equal((2, 2), (grid.Width, grid.Height));
-        foreach (var (x, y) in new[] { (0, 0), (1, 0), (0, 1), (1, 1) })
-            Assert.Equal([0, 128, 255], grid[x, y].ToArray());
-    }
-
-    [Theory]
-    [InlineData(2, 3, 3)]
-    [InlineData(2, 3, 3, 2)]
-    [InlineData(0, 3, 3, 1)]
-    public void AGridRefusesWhatIsNotImages(params int[] shape)
-    {
-        var error = Assert.Throws<ArgumentException>(() => Image.Grid(Tensor.Empty(new Shape(shape))));
-        Assert.Contains($"[{string.Join(", ", shape)}]", error.Message);
-    }
-
-    private static byte[] Red(Image image) => image.Pixels.ToArray().Where((_, i) => i % Image.Channels == 0).ToArray();
-
     /// <summary>A second, plain reading of the specification: checks signature, lengths and CRCs, inflates and unfilters.</summary>
     internal static (int Width, int Height, int Channels, byte[] Pixels) Decode(byte[] file)
     {

@@ -1,8 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
-using RawDiffusion.IO;
 
-namespace RawDiffusion.Diffusion.Data;
+namespace RawDiffusion.IO;
 
 /// <summary>
 /// The file format of MNIST (yann.lecun.com/exdb/mnist): two zero bytes, a type, the number of axes, their extents as big-endian
