@@ -51,6 +51,15 @@ public sealed class MemoryScope : IDisposable
         return storage;
     }
 
+    /// <summary>Has a storage live as long as <paramref name="sibling"/>, whatever scope it is in now.</summary>
+    internal static void MoveBeside(Storage sibling, Storage storage)
+    {
+        if (storage.Owner == sibling.Owner)
+            return;
+        storage.Owner = null;
+        sibling.Owner?.Adopt(storage);
+    }
+
     /// <summary>Like <see cref="Allocate"/>, but the storage belongs to no scope: parameters, gradients, optimizer state.</summary>
     internal static Storage AllocatePersistent(Backend backend, DType dtype, int length) => backend.Allocate(dtype, length);
 

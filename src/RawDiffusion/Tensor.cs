@@ -10,8 +10,13 @@ public partial class Tensor
 {
     private int _generation;
     private Storage _storage;
-    private Tensor? _gradientBuffer;
     private Tensor? _grad;
+
+    // Where an optimizer's arena wants the gradient.
+    private Tensor? _arenaGrad;
+
+    // Whether this leaf made the memory of _grad for itself, and whether nobody else has been given it.
+    private bool _ownsGrad, _gradIsPrivate;
 
     internal Tensor(Storage storage, Shape shape)
     {
@@ -42,7 +47,14 @@ public partial class Tensor
     /// <summary>
     /// The accumulated gradient of a leaf, or null before the first <see cref="Backward"/> and after <see cref="ZeroGrad"/>.
     /// </summary>
-    public Tensor? Grad => _grad;
+    public Tensor? Grad
+    {
+        get
+        {
+            _gradIsPrivate = false;
+            return _grad;
+        }
+    }
 
     /// <summary>The memory of this tensor.</summary>
     /// <exception cref="ObjectDisposedException">Its <see cref="MemoryScope"/> has ended.</exception>
@@ -82,8 +94,14 @@ public partial class Tensor
     public void Backward(Tensor? gradient = null, bool retainGraph = false, bool createGraph = false) =>
         Engine.Backward(this, gradient, retainGraph, createGraph);
 
-    /// <summary>Forgets the gradient. Its memory is kept for the next one.</summary>
-    public void ZeroGrad() => _grad = null;
+    /// <summary>Forgets the gradient. Its memory serves the next one, unless somebody has read <see cref="Grad"/> and may still use it.</summary>
+    public void ZeroGrad()
+    {
+        if (_ownsGrad && _gradIsPrivate && _arenaGrad is null && _grad is { IsAlive: true } grad)
+            MemoryScope.ReleaseEarly(grad.Storage);
+        _grad = null;
+        _ownsGrad = false;
+    }
 
     /// <summary>
     /// Hands the memory back to the pool now instead of at the end of a scope. Using this tensor, or any that shares its memory,
@@ -115,22 +133,38 @@ public partial class Tensor
     {
         if (GradMode.IsEnabled && gradient.RequiresGrad)
         {
-            _grad = _grad is null ? gradient : _grad + gradient;
+            (_grad, _ownsGrad) = (_grad is null ? gradient : _grad + gradient, false);
             return;
         }
-        _gradientBuffer ??= new Tensor(MemoryScope.AllocateBeside(Storage, Count), Shape);
-        if (_grad is null)
+        if (_grad is not null && _ownsGrad)
         {
-            Device.Copy(gradient.Storage, _gradientBuffer.Storage);
+            Device.Accumulate(gradient.Storage, _grad.Storage);
+            _grad.MarkChanged();
+            return;
         }
-        else
-        {
-            if (_grad != _gradientBuffer)
-                Device.Copy(_grad.Storage, _gradientBuffer.Storage);
-            Device.Accumulate(gradient.Storage, _gradientBuffer.Storage);
-        }
-        _gradientBuffer.MarkChanged();
-        _grad = _gradientBuffer;
+        var own = _grad is null && CanTakeOver(gradient.Storage) ? TakeOver(gradient.Storage) : CopyOf(_grad ?? gradient);
+        if (_grad is not null)
+            Device.Accumulate(gradient.Storage, own.Storage);
+        own.MarkChanged();
+        (_grad, _ownsGrad, _gradIsPrivate) = (own, true, true);
+    }
+
+    /// <summary>Whether the backward pass made this memory for this leaf alone.</summary>
+    private bool CanTakeOver(Storage gradient) =>
+        _arenaGrad is null && gradient is { IsTransient: true, Holds: 1 } && gradient.Length == Count;
+
+    private Tensor TakeOver(Storage gradient)
+    {
+        gradient.IsTransient = false;
+        MemoryScope.MoveBeside(Storage, gradient);
+        return new Tensor(gradient, Shape);
+    }
+
+    private Tensor CopyOf(Tensor gradient)
+    {
+        var copy = _arenaGrad ?? new Tensor(MemoryScope.AllocateBeside(Storage, Count), Shape);
+        Device.Copy(gradient.Storage, copy.Storage);
+        return copy;
     }
 
     /// <summary>Moves the values (and future gradients) of a parameter into slices of flat arenas.</summary>
@@ -139,8 +173,9 @@ public partial class Tensor
         Device.Copy(Storage, values);
         _storage = values;
         _generation = values.Generation;
-        _gradientBuffer = new Tensor(gradients, Shape);
+        _arenaGrad = new Tensor(gradients, Shape);
         _grad = null;
+        _ownsGrad = false;
     }
 
     /// <summary>This tensor.</summary>

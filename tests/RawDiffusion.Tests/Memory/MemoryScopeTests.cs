@@ -165,6 +165,48 @@ public class MemoryScopeTests
         Assert.Throws<ObjectDisposedException>(() => gradient.ToArray());
     }
 
+    [Fact]
+    public void AGradientThatWasReadStaysValidAfterTheNextPass()
+    {
+        var x = Constant(1, 2).RequireGrad();
+        (x * x).Sum().Backward();
+        var first = x.Grad!;
+        x.ZeroGrad();
+        Garbage();
+        (x * 5).Sum().Backward();
+        Assert.Equal([2, 4], first.ToArray());
+        Assert.Equal([5, 5], x.Grad!.ToArray());
+    }
+
+    /// <summary>Nobody has seen the first gradient, so the second pass needs no memory of its own.</summary>
+    [Fact]
+    public void AForgottenGradientsMemoryServesTheNext()
+    {
+        var x = Constant(1, 2).RequireGrad();
+        long Allocations()
+        {
+            using (new MemoryScope())
+                (x * x).Sum().Backward();
+            x.ZeroGrad();
+            return _cpu.Statistics.Allocations;
+        }
+
+        long warm = Allocations();
+        Assert.Equal(warm, Allocations());
+    }
+
+    /// <summary>A gradient that two leaves receive must not become the property of one of them.</summary>
+    [Fact]
+    public void LeavesThatReceiveTheSameGradientDoNotShareIt()
+    {
+        Tensor x = Constant(1, 2).RequireGrad(), y = Constant(3, 4).RequireGrad();
+        using (new MemoryScope())
+            ((x + y) * 2).Sum().Backward();
+        (x * 1).Sum().Backward();
+        Assert.Equal([3, 3], x.Grad!.ToArray());
+        Assert.Equal([2, 2], y.Grad!.ToArray());
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
