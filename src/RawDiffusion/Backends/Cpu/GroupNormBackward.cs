@@ -275,6 +275,16 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
 
     private readonly void ApplyRows(float* x, float* gz, float* gx, float* mean, int rows, nint width)
     {
+        // With SiLU the first pass has left gz in gx: its lines are in the cache.
+        if (_plan.Streams && !_silu)
+            ApplyRows<One>(x, gz, gx, mean, rows, width);
+        else
+            ApplyRows<Zero>(x, gz, gx, mean, rows, width);
+    }
+
+    private readonly void ApplyRows<TStreams>(float* x, float* gz, float* gx, float* mean, int rows, nint width)
+        where TStreams : struct, IConstant
+    {
         nint period = _plan.Period;
         float* a = mean + period;
         float* b = mean + 3 * period;
@@ -285,7 +295,7 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
             {
                 V centred = V.Load(x + i) - V.Load(mean + i);
                 V rest = V.MultiplyAdd(centred, V.Load(b + i), V.Load(d + i));
-                V.Store(V.MultiplyAdd(V.Load(gz + i), V.Load(a + i), rest), gx + i);
+                GroupNormLanes.Store<V, TStreams>(V.MultiplyAdd(V.Load(gz + i), V.Load(a + i), rest), gx + i);
             }
         }
     }

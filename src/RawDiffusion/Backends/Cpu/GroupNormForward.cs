@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>
@@ -292,29 +295,43 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
 
     private readonly void ApplyRows(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
     {
+        if (_plan.Streams)
+            ApplyRows<One>(x, y, scale, shift, rows, width, period);
+        else
+            ApplyRows<Zero>(x, y, scale, shift, rows, width, period);
+    }
+
+    private readonly void ApplyRows<TStreams>(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
+        where TStreams : struct, IConstant
+    {
         if (_silu)
         {
-            ApplySilu(x, y, scale, shift, rows, width, period);
+            ApplySilu<TStreams>(x, y, scale, shift, rows, width, period);
             return;
         }
         for (int r = 0; r < rows; r++, x += period, y += period)
         {
+            if (TStreams.Value == 1)
+                GroupNormLanes.Prefetch(x + _plan.ImageLength, width);
             for (nint i = 0; i < width; i += V.Count)
-                V.Store(V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i)), y + i);
+                GroupNormLanes.Store<V, TStreams>(V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i)), y + i);
         }
     }
 
-    private static void ApplySilu(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
+    private readonly void ApplySilu<TStreams>(float* x, float* y, float* scale, float* shift, int rows, nint width, nint period)
+        where TStreams : struct, IConstant
     {
         V lowest = V.Create(-126), highest = V.Create(126), one = V.Create(1), minusLog2E = V.Create(-PowerOfTwoMath.Log2E);
         V c1 = V.Create(PowerOfTwoMath.C1), c2 = V.Create(PowerOfTwoMath.C2), c3 = V.Create(PowerOfTwoMath.C3);
         V c4 = V.Create(PowerOfTwoMath.C4), c5 = V.Create(PowerOfTwoMath.C5);
         for (int r = 0; r < rows; r++, x += period, y += period)
         {
+            if (TStreams.Value == 1)
+                GroupNormLanes.Prefetch(x + _plan.ImageLength, width);
             for (nint i = 0; i < width; i += V.Count)
             {
                 V z = V.MultiplyAdd(V.Load(x + i), V.Load(scale + i), V.Load(shift + i));
-                V.Store(z / PowerOfTwoMath.OnePlusExp2(z * minusLog2E, lowest, highest, one, c1, c2, c3, c4, c5), y + i);
+                GroupNormLanes.Store<V, TStreams>(z / PowerOfTwoMath.OnePlusExp2(z * minusLog2E, lowest, highest, one, c1, c2, c3, c4, c5), y + i);
             }
         }
     }
@@ -325,6 +342,27 @@ internal static unsafe class GroupNormLanes
 {
     /// <summary>Floats in the widest vector.</summary>
     public const int MaxVector = 16;
+
+    /// <summary>Stores a vector of a result, past the caches where the plan says so.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store<V, TStreams>(V x, float* destination) where V : struct, ISimd<V> where TStreams : struct, IConstant
+    {
+        if (TStreams.Value == 1)
+            V.StoreStreaming(x, destination);
+        else
+            V.Store(x, destination);
+    }
+
+    /// <summary>
+    /// Asks for a row of the next image while this one is written: reading and writing would else take turns, and neither alone
+    /// uses all of the memory's bandwidth.
+    /// </summary>
+    public static void Prefetch(float* row, nint width)
+    {
+        const int Line = 16;
+        for (nint i = 0; i < width && Sse.IsSupported; i += Line)
+            Sse.Prefetch1(row + i);
+    }
 
     /// <summary>lanes[c] = values[c / perGroup].</summary>
     public static void Expand<V>(float* values, int groups, int perGroup, float* lanes) where V : struct, ISimd<V>

@@ -13,6 +13,12 @@ internal readonly struct GroupNormPlan
 
     private const int ChunkElements = 16 * 1024;
 
+    /// <summary>
+    /// Results of this many elements, 16 MiB, are written past the caches. They would push each other out of a shared cache of the
+    /// usual size before anybody reads them, and a line that is written past the caches is not read first.
+    /// </summary>
+    private const long StreamedElements = 4L << 20;
+
     public GroupNormPlan(in GroupNormGeometry g, int lanes)
     {
         int period = Lcm(g.Channels, lanes);
@@ -24,6 +30,7 @@ internal readonly struct GroupNormPlan
         TailStart = Rows * period;
         Chunks = Math.Max(1, (Rows + RowLimit(period) - 1) / RowLimit(period));
         ChunkRows = (Rows + Chunks - 1) / Chunks;
+        Streams = TailLength == 0 && (long)g.Batch * ImageLength >= StreamedElements;
         SplitsImages = Chunks > 1 && g.Batch < 16;
     }
 
@@ -44,6 +51,9 @@ internal readonly struct GroupNormPlan
     public int Chunks { get; }
 
     public int ChunkRows { get; }
+
+    /// <summary>Whether results go past the caches: large ones of whole rows, so that every vector of them is aligned.</summary>
+    public bool Streams { get; }
 
     /// <summary>Whether chunks rather than images are shared out among the workers: few and large images.</summary>
     public bool SplitsImages { get; }

@@ -15,6 +15,12 @@ public unsafe interface ISimd<V> where V : struct, ISimd<V>
 
     static abstract void Store(V x, float* destination);
 
+    /// <summary>
+    /// Writes past the caches to a destination aligned to whole vectors: for results larger than the caches, whose lines need then
+    /// not be read before they are written.
+    /// </summary>
+    static abstract void StoreStreaming(V x, float* destination);
+
     /// <summary>Writes 2 <see cref="Count"/> floats: x[0], y[0], x[1], y[1], ...</summary>
     static abstract void StoreInterleaved(V x, V y, float* destination);
 

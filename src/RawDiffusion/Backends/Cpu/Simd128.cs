@@ -21,6 +21,9 @@ public readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public static void Store(Simd128 x, float* destination) => x._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreStreaming(Simd128 x, float* destination) => x._v.StoreAlignedNonTemporal(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreInterleaved(Simd128 x, Simd128 y, float* destination)
     {
         var x0011 = Vector128.Shuffle(x._v, Vector128.Create(0, 0, 1, 1));

@@ -20,6 +20,9 @@ public readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     public static void Store(Simd512 x, float* destination) => x._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreStreaming(Simd512 x, float* destination) => x._v.StoreAlignedNonTemporal(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreInterleaved(Simd512 x, Simd512 y, float* destination)
     {
         Simd256.StoreInterleaved(new(x._v.GetLower()), new(y._v.GetLower()), destination);
