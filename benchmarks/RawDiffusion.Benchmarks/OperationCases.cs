@@ -52,7 +52,7 @@ internal static class OperationCases
             Storage x = Random(pixels, input), w = Random(output, kernel * kernel * input), y = Random(pixels, output), gx = Scratch(pixels * input), gw = Scratch(w.Length), bias = Random(output);
             string shape = $"64x{size}x{size}, {input} -> {output}, {kernel}x{kernel}";
             double bytes = F32 * ((double)pixels * (input + output) + w.Length);
-            yield return new("conv2d", shape, g.Flops, bytes, () => s_cpu.Conv2d(g, x, w, bias, y));
+            yield return new("conv2d", shape, g.Flops, bytes, () => s_cpu.Conv2d(g, x, w, new(bias), y));
             yield return new("conv2d gradient of input", shape, g.Flops, bytes, () => s_cpu.Conv2dGradInput(g, y, w, gx));
             yield return new("conv2d gradient of weight", shape, g.Flops, bytes, () => s_cpu.Conv2dGradWeight(g, x, y, gw));
         }

@@ -87,6 +87,19 @@ internal static class ConvolutionRows
         yield return Case(1, 2, 3, 2, 2, 2, 2, new() { Padding = 3, Stride = 2 });
         yield return Case(1, 3, 3, 1, 1, 1, 1, new() { Stride = 5 });
 
+        // Everything that is added in the same pass, together and each alone, for every kernel there is: whole and broken panels of
+        // channels, few channels out, few channels in, groups, a stride, a matrix product; pixels of two samples in one tile.
+        foreach (var addends in new[] { Addends.SampleBias, Addends.Residual, Addends.SampleBias | Addends.Residual, Addends.Bias | Addends.SampleBias, Addends.Bias | Addends.Residual, Addends.All })
+        {
+            yield return Case(3, 5, 5, 6, 32, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(3, 5, 3, 16, 7, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 3, 5, 16, 3, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 5, 5, 1, 34, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 5, 5, 4, 6, 3, 3, new() { Stride = 2, Padding = 1, Groups = 2 }, addends);
+            yield return Case(3, 3, 5, 17, 33, 1, 1, new(), addends);
+        }
+        yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 }, Addends.All);
+
         // Nothing at all.
         yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 });
         yield return Case(0, 5, 5, 16, 16, 1, 1, new());
@@ -105,27 +118,51 @@ internal static class ConvolutionRows
         yield return Case(1, 4, 4, 260, 40, 3, 3, new() { Padding = 1 });
     }
 
+    /// <summary>What is added to a convolution.</summary>
+    [Flags]
+    private enum Addends
+    {
+        None = 0,
+        Bias = 1,
+        SampleBias = 2,
+        Residual = 4,
+        All = Bias | SampleBias | Residual,
+    }
+
     private static OperationCase Case(
-        int batch, int height, int width, int inChannels, int outChannels, int kernelHeight, int kernelWidth, Conv2dOptions options)
+        int batch, int height, int width, int inChannels, int outChannels, int kernelHeight, int kernelWidth, Conv2dOptions options,
+        Addends? addends = null)
     {
         int inGroup = inChannels / options.Groups;
         int outHeight = (height + options.PadTop + options.PadBottom - kernelHeight) / options.StrideHeight + 1;
         int outWidth = (width + options.PadLeft + options.PadRight - kernelWidth) / options.StrideWidth + 1;
         int taps = kernelHeight * kernelWidth;
-        // Every other shape has a bias, so that both ways are seen with all sizes.
-        bool bias = (height + width + inChannels + outChannels + kernelHeight + options.StrideWidth) % 2 == 0;
-        var image = InputSpec.Normal(batch, height, width, inChannels);
-        var weight = InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup);
+        // Unless something else is asked for, every other shape has a bias, so that both ways are seen with all sizes.
+        bool even = (height + width + inChannels + outChannels + kernelHeight + options.StrideWidth) % 2 == 0;
+        var added = addends ?? (even ? Addends.Bias : Addends.None);
+        List<InputSpec> inputs = [InputSpec.Normal(batch, height, width, inChannels), InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup)];
+        int Position(Addends addend, params ReadOnlySpan<int> shape)
+        {
+            if (!added.HasFlag(addend))
+                return -1;
+            inputs.Add(InputSpec.Normal(shape));
+            return inputs.Count - 1;
+        }
+        int bias = Position(Addends.Bias, outChannels);
+        int sampleBias = Position(Addends.SampleBias, batch, outChannels);
+        int residual = Position(Addends.Residual, batch, outHeight, outWidth, outChannels);
         return new OperationCase
         {
             Operation = "conv2d",
             Description =
                 $"[{batch},{height},{width},{inChannels}] -> {outChannels}, k{kernelHeight}x{kernelWidth} s{options.StrideHeight}x{options.StrideWidth}"
                 + $" p{options.PadTop},{options.PadBottom},{options.PadLeft},{options.PadRight}"
-                + (options.Groups > 1 ? $" g{options.Groups}" : "") + (bias ? " bias" : ""),
-            Inputs = bias ? [image, weight, InputSpec.Normal(outChannels)] : [image, weight],
-            Run = t => F.Conv2d(t[0], t[1], bias ? t[2] : null, options),
-            ReductionLength = taps * inGroup + 1,
+                + (options.Groups > 1 ? $" g{options.Groups}" : "") + (bias < 0 ? "" : " bias")
+                + (sampleBias < 0 ? "" : " sampleBias") + (residual < 0 ? "" : " residual"),
+            Inputs = [.. inputs],
+            Run = t => F.Conv2d(
+                t[0], t[1], bias < 0 ? null : t[bias], options, sampleBias < 0 ? null : t[sampleBias], residual < 0 ? null : t[residual]),
+            ReductionLength = taps * inGroup + inputs.Count - 2,
             GradientReductionLength = Math.Max(1, Math.Max(batch * outHeight * outWidth, taps * (outChannels / options.Groups))),
             SecondOrder = true,
         };

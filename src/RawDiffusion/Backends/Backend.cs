@@ -72,8 +72,8 @@ public abstract class Backend
 
     // Convolution -----------------------------------------------------------------------------------------------------
 
-    /// <summary>y = x * w (+ bias[OutChannels] when given), cross-correlation as in every framework.</summary>
-    public abstract void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y);
+    /// <summary>y = x * w plus what the epilogue adds, in one pass over y; cross-correlation as in every framework.</summary>
+    public abstract void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y);
 
     public abstract void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx);
 
@@ -227,6 +227,12 @@ public abstract class Backend
 
     public override string ToString() => Name;
 }
+
+/// <summary>What a convolution adds to its output while it is still in registers; each part is optional.</summary>
+/// <param name="Bias">[OutChannels], added to every pixel.</param>
+/// <param name="SampleBias">[Batch, OutChannels], added to every pixel of a sample: the time embedding of a diffusion model.</param>
+/// <param name="Residual">The shape of the output, added element by element.</param>
+public readonly record struct ConvEpilogue(Storage? Bias = null, Storage? SampleBias = null, Storage? Residual = null);
 
 /// <summary>What a backend's memory pool has done.</summary>
 /// <param name="BytesHeld">Bytes the pool owns, in use or free.</param>

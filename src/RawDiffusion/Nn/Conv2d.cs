@@ -33,7 +33,11 @@ public sealed class Conv2d : Layer
     /// <summary>[outChannels], or null.</summary>
     public Parameter? Bias { get; }
 
-    public override Tensor Forward(Tensor x) => F.Conv2d(x, Weight, Bias, _options);
+    public override Tensor Forward(Tensor x) => Forward(x, sampleBias: null);
+
+    /// <inheritdoc cref="F.Conv2d(Tensor, Tensor, Tensor?, Conv2dOptions, Tensor?, Tensor?)"/>
+    public Tensor Forward(Tensor x, Tensor? sampleBias = null, Tensor? residual = null) =>
+        F.Conv2d(x, Weight, Bias, _options, sampleBias, residual);
 
     protected override string Describe()
     {

@@ -33,23 +33,30 @@ namespace RawDiffusion
     public static partial class F
     {
         /// <summary>
-        /// Cross-correlation of x[N, H, W, Cin] with weight[Cout, KH, KW, Cin / groups], plus bias[Cout] where given:
-        /// [N, Ho, Wo, Cout] with Ho = (H + 2 padding - KH) / stride + 1 rounded down, and Wo alike.
+        /// Cross-correlation of x[N, H, W, Cin] with weight[Cout, KH, KW, Cin / groups]: [N, Ho, Wo, Cout] with
+        /// Ho = (H + 2 padding - KH) / stride + 1 rounded down, and Wo alike. What follows a convolution in a diffusion model is
+        /// added in the same pass over the output, where given.
         /// </summary>
+        /// <param name="bias">[Cout], added to every pixel.</param>
+        /// <param name="sampleBias">[N, Cout], added to every pixel of its sample: an embedding of the time.</param>
+        /// <param name="residual">[N, Ho, Wo, Cout], added element by element: the way around a block.</param>
         /// <exception cref="ArgumentException">The shapes do not fit each other, or the kernel is larger than the padded image.</exception>
-        public static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int groups = 1) =>
-            Conv2d(x, weight, bias, Convolution.Geometry(x, weight, bias, stride, stride, padding, padding, padding, padding, groups));
-
-        /// <inheritdoc cref="Conv2d(Tensor, Tensor, Tensor?, int, int, int)"/>
-        public static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options) =>
-            Conv2d(x, weight, bias, Convolution.Geometry(
-                x, weight, bias, options.StrideHeight, options.StrideWidth,
-                options.PadTop, options.PadBottom, options.PadLeft, options.PadRight, options.Groups));
-
-        private static Tensor Conv2d(Tensor x, Tensor weight, Tensor? bias, in Conv2dGeometry g)
+        public static Tensor Conv2d(
+            Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int groups = 1,
+            Tensor? sampleBias = null, Tensor? residual = null)
         {
-            var function = new Conv2d(g);
-            return bias is null ? function.Apply(x, weight) : function.Apply(x, weight, bias);
+            var g = Convolution.Geometry(x, weight, stride, stride, padding, padding, padding, padding, groups);
+            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual);
+        }
+
+        /// <inheritdoc cref="Conv2d(Tensor, Tensor, Tensor?, int, int, int, Tensor?, Tensor?)"/>
+        public static Tensor Conv2d(
+            Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, Tensor? sampleBias = null, Tensor? residual = null)
+        {
+            var g = Convolution.Geometry(
+                x, weight, options.StrideHeight, options.StrideWidth,
+                options.PadTop, options.PadBottom, options.PadLeft, options.PadRight, options.Groups);
+            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual);
         }
     }
 }
@@ -58,11 +65,11 @@ namespace RawDiffusion.Ops
 {
     internal static class Convolution
     {
+        private const string Name = "conv2d";
+
         public static Conv2dGeometry Geometry(
-            Tensor x, Tensor w, Tensor? bias, int strideHeight, int strideWidth,
-            int padTop, int padBottom, int padLeft, int padRight, int groups)
+            Tensor x, Tensor w, int strideHeight, int strideWidth, int padTop, int padBottom, int padLeft, int padRight, int groups)
         {
-            const string Name = "conv2d";
             x.ExpectFloat(Name);
             w.ExpectFloat(Name);
             Tensor.ExpectSameDevice(Name, x, w);
@@ -94,16 +101,20 @@ namespace RawDiffusion.Ops
                 throw new ArgumentException(
                     $"{Name}: the kernel of the weight {w.Shape} is larger than the padded image {x.Shape} (top {padTop}, bottom {padBottom}, left {padLeft}, right {padRight}). Pad more.");
             }
-            if (bias is not null)
-            {
-                bias.ExpectFloat(Name);
-                Tensor.ExpectSameDevice(Name, x, bias);
-                if (bias.Rank != 1 || bias.Count != outChannels)
-                    throw new ArgumentException($"{Name}: the bias is {bias.Shape}; the weight {w.Shape} has {outChannels} output channels.");
-            }
             return new Conv2dGeometry(
                 x.Shape[0], x.Shape[1], x.Shape[2], inChannels, outChannels, kernelHeight, kernelWidth,
                 strideHeight, strideWidth, padTop, padBottom, padLeft, padRight, groups);
+        }
+
+        /// <summary>Throws unless an optional addend has the shape that the output asks for.</summary>
+        public static void ExpectAddend(string what, Tensor? addend, Shape shape, Tensor x)
+        {
+            if (addend is null)
+                return;
+            addend.ExpectFloat(Name);
+            Tensor.ExpectSameDevice(Name, x, addend);
+            if (addend.Shape != shape)
+                throw new ArgumentException($"{Name}: the {what} is {addend.Shape}; images {x.Shape} with this weight need {shape}.");
         }
 
         public static Shape Images(in Conv2dGeometry g) => [g.Batch, g.Height, g.Width, g.InChannels];
@@ -116,18 +127,45 @@ namespace RawDiffusion.Ops
     // Convolution is linear in the image and in the weight, so its two gradients are linear in what they read, and the
     // gradients of the gradients are again one of the three: y(x, w), gx(gy, w), gw(x, gy) close under differentiation.
 
-    /// <summary>Inputs x, w and, optionally, the bias.</summary>
-    internal sealed class Conv2d(Conv2dGeometry g) : Function
+    /// <summary>Inputs x, w and whichever there are of bias, sampleBias and residual, whose positions are given (0: absent).</summary>
+    internal sealed class Conv2d(Conv2dGeometry g, int bias, int sampleBias, int residual) : Function
     {
         public override string Name => "conv2d";
 
         protected override ulong ReadsInputs => 0b011;
 
+        /// <summary>Checks what is to be added and runs a new instance.</summary>
+        public static Tensor Apply(in Conv2dGeometry g, Tensor x, Tensor w, Tensor? bias, Tensor? sampleBias, Tensor? residual)
+        {
+            Convolution.ExpectAddend("bias", bias, [g.OutChannels], x);
+            Convolution.ExpectAddend("sampleBias", sampleBias, [g.Batch, g.OutChannels], x);
+            Convolution.ExpectAddend("residual", residual, Convolution.Output(g), x);
+            if (sampleBias is null && residual is null)
+                return bias is null ? new Conv2d(g, 0, 0, 0).Apply(x, w) : new Conv2d(g, 2, 0, 0).Apply(x, w, bias);
+            var inputs = new Tensor[5];
+            int count = 0;
+            int Add(Tensor? input)
+            {
+                if (input is null)
+                    return 0;
+                inputs[count] = input;
+                return count++;
+            }
+            Add(x);
+            Add(w);
+            var function = new Conv2d(g, Add(bias), Add(sampleBias), Add(residual));
+            return function.Apply(inputs.AsSpan(0, count));
+        }
+
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0];
             var y = Tensor.Empty(Convolution.Output(g), x.Device);
-            x.Device.Conv2d(g, x.Storage, inputs[1].Storage, inputs.Length > 2 ? inputs[2].Storage : null, y.Storage);
+            var epilogue = new ConvEpilogue(
+                bias > 0 ? inputs[bias].Storage : null,
+                sampleBias > 0 ? inputs[sampleBias].Storage : null,
+                residual > 0 ? inputs[residual].Storage : null);
+            x.Device.Conv2d(g, x.Storage, inputs[1].Storage, epilogue, y.Storage);
             return y;
         }
 
@@ -137,8 +175,13 @@ namespace RawDiffusion.Ops
                 gradInputs[0] = new Conv2dGradInput(g).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
                 gradInputs[1] = new Conv2dGradWeight(g).Apply(Inputs[0], gradOutput);
-            if (Inputs.Length > 2 && NeedsGrad(2))
-                gradInputs[2] = gradOutput.SumTo(Inputs[2].Shape);
+            var sums = gradOutput;
+            if (sampleBias > 0 && NeedsGrad(sampleBias))
+                sums = gradInputs[sampleBias] = gradOutput.Sum([1, 2]);
+            if (bias > 0 && NeedsGrad(bias))
+                gradInputs[bias] = sums.SumTo([g.OutChannels]);
+            if (residual > 0 && NeedsGrad(residual))
+                gradInputs[residual] = gradOutput;
         }
     }
 
@@ -158,7 +201,7 @@ namespace RawDiffusion.Ops
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
             if (NeedsGrad(0))
-                gradInputs[0] = new Conv2d(g).Apply(gradOutput, Inputs[1]);
+                gradInputs[0] = new Conv2d(g, 0, 0, 0).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
                 gradInputs[1] = new Conv2dGradWeight(g).Apply(gradOutput, Inputs[0]);
         }
@@ -182,7 +225,7 @@ namespace RawDiffusion.Ops
             if (NeedsGrad(0))
                 gradInputs[0] = new Conv2dGradInput(g).Apply(Inputs[1], gradOutput);
             if (NeedsGrad(1))
-                gradInputs[1] = new Conv2d(g).Apply(Inputs[0], gradOutput);
+                gradInputs[1] = new Conv2d(g, 0, 0, 0).Apply(Inputs[0], gradOutput);
         }
     }
 }

@@ -48,6 +48,17 @@ public class LayerTests
     }
 
     [Fact]
+    public void A_convolution_adds_a_bias_per_sample_and_a_residual()
+    {
+        var conv = new Conv2d(3, 4, 3, Seeded, padding: 1);
+        Tensor x = Tensor.Randn(Seeded, [2, 3, 3, 3]), time = Tensor.Randn(Seeded, [2, 4]), around = Tensor.Randn(Seeded, [2, 3, 3, 4]);
+
+        var expected = conv.Forward(x) + time.Reshape(2, 1, 1, 4) + around;
+        foreach (var (sum, fused) in expected.ToArray().Zip(conv.Forward(x, sampleBias: time, residual: around).ToArray()))
+            Assert.Equal(sum, fused, 2e-6f);
+    }
+
+    [Fact]
     public void Channels_that_do_not_divide_into_groups_are_refused() =>
         Assert.Throws<ArgumentException>(() => new Conv2d(3, 4, 3, Seeded, groups: 2));
 

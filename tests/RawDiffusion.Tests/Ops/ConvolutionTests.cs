@@ -107,6 +107,39 @@ public class ConvolutionTests
         Assert.Contains("[3]", e.Message);
     }
 
+    [Theory]
+    [InlineData(new[] { 3, 5 }, new[] { 2, 4, 4, 5 }, "sampleBias", "[3, 5]")]
+    [InlineData(new[] { 5 }, new[] { 2, 4, 4, 5 }, "sampleBias", "[2, 5]")]
+    [InlineData(new[] { 2, 5 }, new[] { 2, 4, 4, 3 }, "residual", "[2, 4, 4, 3]")]
+    [InlineData(new[] { 2, 5 }, new[] { 2, 80 }, "residual", "[2, 4, 4, 5]")]
+    public void A_misfit_among_what_is_added_is_named(int[] sampleBias, int[] residual, string what, string shape)
+    {
+        Tensor x = Tensor.Zeros([2, 4, 4, 3]), w = Tensor.Zeros([5, 3, 3, 3]);
+        var e = Assert.ThrowsAny<ArgumentException>(
+            () => F.Conv2d(x, w, padding: 1, sampleBias: Tensor.Zeros(new Shape(sampleBias)), residual: Tensor.Zeros(new Shape(residual))));
+        Assert.Contains(what, e.Message);
+        Assert.Contains(shape, e.Message);
+    }
+
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void What_is_added_arrives_in_every_pixel_and_its_gradients_are_sums(string device)
+    {
+        // Two samples of 1 x 2 pixels, one channel to two; a kernel of one tap. y = x w + bias + sampleBias + residual.
+        var x = Tensor.From(new float[] { 1, 2, 3, 4 }, [2, 1, 2, 1], Device(device));
+        var w = Tensor.From(new float[] { 1, 10 }, [2, 1, 1, 1], Device(device));
+        var bias = Tensor.From(new float[] { 0.5f, 0.25f }, [2], Device(device)).RequireGrad();
+        var sampleBias = Tensor.From(new float[] { 100, 200, 300, 400 }, [2, 2], Device(device)).RequireGrad();
+        var residual = Tensor.From(new float[] { 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000 }, [2, 1, 2, 2], Device(device)).RequireGrad();
+        var y = F.Conv2d(x, w, bias, sampleBias: sampleBias, residual: residual);
+        Assert.Equal<float>([1101.5f, 2210.25f, 3102.5f, 4220.25f, 5303.5f, 6430.25f, 7304.5f, 8440.25f], y.ToArray());
+        var g = Tensor.From(new float[] { 1, 2, 3, 4, 5, 6, 7, 8 }, y.Shape, Device(device));
+        y.Backward(g);
+        Assert.Equal<float>([1 + 3, 2 + 4, 5 + 7, 6 + 8], sampleBias.Grad!.ToArray());
+        Assert.Equal<float>([1 + 3 + 5 + 7, 2 + 4 + 6 + 8], bias.Grad!.ToArray());
+        Assert.Equal(g.ToArray(), residual.Grad!.ToArray());
+    }
+
     [Fact]
     public void Cpu_agrees_with_reference_on_every_row()
     {

@@ -61,8 +61,8 @@ internal sealed class RecordingBackend : Backend
     public override void MatMul(in MatMulGeometry g, Storage a, Storage b, Storage? bias, Storage c) =>
         Note().MatMul(in g, a, b, bias, c);
 
-    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y) =>
-        Note().Conv2d(in g, x, w, bias, y);
+    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y) =>
+        Note().Conv2d(in g, x, w, in epilogue, y);
 
     public override void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx) =>
         Note().Conv2dGradInput(in g, gy, w, gx);

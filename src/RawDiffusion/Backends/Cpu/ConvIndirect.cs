@@ -19,38 +19,41 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     private const int ShortRun = 16;
 
     private readonly ConvPlan _plan;
-    private readonly float* _x, _w, _bias, _y, _packed, _zeros, _scratch;
+    private readonly float* _x, _w, _y, _packed, _zeros, _biases, _scratch;
     private readonly ConvPatch<V> _patch;
     private readonly bool _dot, _gather;
     private readonly int _panels, _panelColumns, _panelsPerItem, _scratchPerWorker;
-    private readonly nint _panelStride;
+    private readonly nint _panelStride, _biasStep, _residual;
 
-    private ConvIndirect(in ConvPlan plan, float* x, float* w, float* bias, float* y, in Layout layout, float* shared, float* scratch)
+    private ConvIndirect(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y, in Layout layout, float* shared, float* scratch)
     {
         _plan = plan;
         _x = x;
         _w = w;
-        _bias = bias;
         _y = y;
+        _residual = addends.Residual != null ? (nint)(addends.Residual - y) : 0;
+        _biasStep = addends.BiasRows(plan.Batch) > 1 ? layout.BiasStep : 0;
         (_dot, _gather, _panels, _panelColumns) = (layout.Dot, layout.Gather, layout.Panels, layout.PanelColumns);
         (_panelStride, _panelsPerItem, _scratchPerWorker) = (layout.PanelStride, layout.PanelsPerItem, layout.ScratchPerWorker);
         _patch = new ConvPatch<V>(plan.TapRows, plan.TapColumns, plan.InHeight, plan.InWidth, plan.InPixel, plan.Batch, x);
         _zeros = shared;
-        _packed = shared + layout.Zeros;
+        _biases = shared + layout.Zeros;
+        _packed = _biases + layout.Biases;
         _scratch = scratch;
     }
 
-    public static void Run(CpuBackend backend, in ConvPlan plan, float* x, float* w, float* bias, float* y)
+    public static void Run(CpuBackend backend, in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y)
     {
         if (plan.GridPoints == 0)
             return;
-        var layout = new Layout(plan);
+        var layout = new Layout(plan, addends.BiasRows(plan.Batch));
         int panels = plan.Groups * layout.Panels;
-        var shared = (CpuStorage)backend.Allocate(DType.Float32, checked((int)(layout.Zeros + panels * layout.PanelStride)));
+        var shared = (CpuStorage)backend.Allocate(DType.Float32, checked((int)(layout.Zeros + layout.Biases + panels * layout.PanelStride)));
         var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(layout.ScratchPerWorker * Workers.Count));
-        var work = new ConvIndirect<V>(plan, x, w, bias, y, layout, shared.Floats, scratch.Floats);
+        var work = new ConvIndirect<V>(plan, x, w, addends, y, layout, shared.Floats, scratch.Floats);
         new Span<float>(shared.Floats, layout.Zeros).Clear();
-        Workers.ForRange(panels, Math.Max(1, 16384 / (int)layout.PanelStride), new PackBody(work));
+        addends.WriteBiases(plan.Batch, plan.Groups * plan.Outputs, layout.BiasStep, work._biases);
+        Workers.ForRange(panels, Math.Max(1, 16384 / Math.Max(1, (int)layout.PanelStride)), new PackBody(work));
         int panelItems = (panels + layout.PanelsPerItem - 1) / layout.PanelsPerItem;
         Workers.For(layout.Chunks * panelItems, new ChunkBody(work, panelItems));
         backend.Release(scratch);
@@ -75,43 +78,45 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     private readonly struct Layout
     {
         public readonly bool Dot, Gather;
-        public readonly int Panels, PanelColumns, PanelsPerItem, Chunks, Zeros, ScratchPerWorker;
+        public readonly int Panels, PanelColumns, PanelsPerItem, Chunks, Zeros, BiasStep, Biases, ScratchPerWorker;
         public readonly nint PanelStride;
 
-        public Layout(in ConvPlan plan)
+        public Layout(in ConvPlan plan, int biasRows)
         {
             int tapCount = plan.TapRows * plan.TapColumns;
             Dot = plan.Outputs <= V.Count / 2 && plan.Reduce % V.Count == 0;
             Gather = plan.Groups == 1 && tapCount > 1 && plan.TapColumns * plan.Reduce < ShortRun;
             PanelColumns = Dot ? 2 : ConvKernels.PanelVectors * V.Count;
             Panels = (plan.Outputs + PanelColumns - 1) / PanelColumns;
-            PanelStride = ConvKernels.PanelVectors * V.Count + (nint)plan.Terms * PanelColumns;
+            PanelStride = (nint)plan.Terms * PanelColumns;
             Chunks = (int)((plan.GridPoints + (long)PixelsPerChunk - 1) / PixelsPerChunk);
             int panels = Panels * plan.Groups;
             int split = Math.Min(panels, (EnoughItems + Chunks - 1) / Chunks);
             PanelsPerItem = (panels + split - 1) / split;
             Zeros = Align(plan.InPixel + plan.TapColumns * plan.Reduce);
-            int table = TilesPerChunk * (1 + Math.Max(1, tapCount)) * (sizeof(ConvRun) / sizeof(float));
-            ScratchPerWorker = table + Align(plan.Groups * plan.Outputs) + PartFloats + (Gather ? Align(PixelsPerChunk * plan.Terms + V.Count) : 0);
+            // A panel is read to its full width, past the last channel.
+            BiasStep = Align(plan.Groups * plan.Outputs);
+            Biases = checked(biasRows * BiasStep) + ConvKernels.PanelVectors * V.Count;
+            ScratchPerWorker = TableFloats(tapCount) + PartFloats + (Gather ? Align(PixelsPerChunk * plan.Terms + V.Count) : 0);
         }
     }
 
     private const int PixelsPerChunk = TilesPerChunk * ConvTile.Pixels;
+
+    /// <summary>Tiles of one chunk with their runs.</summary>
+    private static int TableFloats(int taps) => TilesPerChunk * (sizeof(ConvTile) + Math.Max(1, taps) * sizeof(ConvRun)) / sizeof(float);
 
     private static int PartFloats => ConvTile.Pixels * ConvKernels.PanelVectors * V.Count;
 
     /// <summary>Whole cache lines.</summary>
     private static int Align(int floats) => (floats + 15) & ~15;
 
-    /// <summary>Packs the weights of one panel: biases, then for every k the panel's columns; columns beyond the last channel are zeros.</summary>
+    /// <summary>Packs the weights of one panel: for every k the panel's columns; columns beyond the last channel are zeros.</summary>
     private void Pack(int group, int panel)
     {
         float* to = _packed + ((nint)group * _panels + panel) * _panelStride;
         int first = panel * _panelColumns;
         int columns = Math.Min(_panelColumns, _plan.Outputs - first);
-        for (int i = 0; i < ConvKernels.PanelVectors * V.Count; i++)
-            to[i] = _bias != null && i < columns ? _bias[group * _plan.Outputs + first + i] : 0;
-        to += ConvKernels.PanelVectors * V.Count;
         for (int i = 0; i < _plan.TapRows; i++)
         {
             for (int j = 0; j < _plan.TapColumns; j++)
@@ -165,10 +170,9 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         int start = chunk * PixelsPerChunk, end = Math.Min(_plan.GridPoints, start + PixelsPerChunk);
         float* scratch = _scratch + (nint)worker * _scratchPerWorker;
         var tiles = (ConvTile*)scratch;
-        float* nowhere = scratch + TilesPerChunk * (1 + Math.Max(1, _plan.TapRows * _plan.TapColumns)) * (sizeof(ConvRun) / sizeof(float));
-        float* part = nowhere + Align(_plan.Groups * _plan.Outputs);
+        float* part = scratch + TableFloats(_plan.TapRows * _plan.TapColumns);
         float* patches = part + PartFloats;
-        int count = BuildTable(start, end, tiles, nowhere, patches);
+        int count = BuildTable(start, end, tiles, patches);
 
         int panels = _plan.Groups * _panels;
         int lastPanel = Math.Min(panels, (panelItem + 1) * _panelsPerItem);
@@ -181,27 +185,32 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
             var tile = tiles;
             if (_dot)
             {
-                for (int t = 0; t < count; t++, tile += 1 + tile->Runs)
-                    ConvKernels.Dot<V>(tile, panel, xOffset, yOffset, columns);
+                for (int t = 0; t < count; t++, tile = ConvTile.Next(tile))
+                    ConvKernels.Dot<V>(tile, panel, xOffset, yOffset, _residual, columns);
             }
-            else if (columns == _panelColumns)
+            else if (columns < _panelColumns)
             {
-                for (int t = 0; t < count; t++, tile += 1 + tile->Runs)
-                    ConvKernels.Tile<V>(tile, panel, xOffset, yOffset, null);
+                for (int t = 0; t < count; t++, tile = ConvTile.Next(tile))
+                {
+                    ConvKernels.Tile<V, Zero>(tile, panel, xOffset, yOffset, 0, part);
+                    ConvKernels.CopyPart(tile, part, _panelColumns, yOffset, _residual, columns);
+                }
+            }
+            else if (_residual != 0)
+            {
+                for (int t = 0; t < count; t++, tile = ConvTile.Next(tile))
+                    ConvKernels.Tile<V, One>(tile, panel, xOffset, yOffset, _residual, null);
             }
             else
             {
-                for (int t = 0; t < count; t++, tile += 1 + tile->Runs)
-                {
-                    ConvKernels.Tile<V>(tile, panel, xOffset, yOffset, part);
-                    ConvKernels.CopyPart(tile, part, _panelColumns, yOffset, columns);
-                }
+                for (int t = 0; t < count; t++, tile = ConvTile.Next(tile))
+                    ConvKernels.Tile<V, Zero>(tile, panel, xOffset, yOffset, 0, null);
             }
         }
     }
 
-    /// <summary>Writes tiles and their runs for output pixels [start, end); a last tile that is not full computes its first pixel again, to nowhere.</summary>
-    private int BuildTable(int start, int end, ConvTile* tile, float* nowhere, float* patches)
+    /// <summary>Writes tiles and their runs for output pixels [start, end); a last tile that is not full computes its first pixel again.</summary>
+    private int BuildTable(int start, int end, ConvTile* tile, float* patches)
     {
         int image = start / (_plan.Rows * _plan.Columns);
         int row = start / _plan.Columns % _plan.Rows;
@@ -213,6 +222,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         for (int p = start; p < end; p += ConvTile.Pixels, count++)
         {
             float** outputs = &tile->Y0;
+            float** biases = &tile->B0;
             for (int i = 0; i < ConvTile.Pixels; i++)
             {
                 if (p + i >= end)
@@ -220,12 +230,14 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
                     rows[i] = rows[0];
                     columns[i] = columns[0];
                     bases[i] = bases[0];
-                    outputs[i] = nowhere;
+                    outputs[i] = outputs[0];
+                    biases[i] = biases[0];
                     continue;
                 }
                 rows[i] = _plan.FirstRow + row * _plan.StepRow;
                 columns[i] = _plan.FirstColumn + column * _plan.StepColumn;
                 bases[i] = _x + (((nint)image * _plan.InHeight + rows[i]) * _plan.InWidth + columns[i]) * _plan.InPixel;
+                biases[i] = _biases + image * _biasStep;
                 outputs[i] = _y + _plan.OutStart + (nint)image * _plan.OutImage + (nint)row * _plan.OutRow + (nint)column * _plan.OutColumn;
                 if (++column == _plan.Columns)
                 {
@@ -239,7 +251,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
             }
             var runs = (ConvRun*)(tile + 1);
             tile->Runs = _gather ? GatherPatches(runs, rows, columns, bases, patches + (nint)(p - start) * _plan.Terms) : FindRuns(runs, rows, columns, bases);
-            tile += 1 + tile->Runs;
+            tile = ConvTile.Next(tile);
         }
         return count;
     }

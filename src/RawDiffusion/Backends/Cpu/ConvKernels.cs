@@ -18,14 +18,20 @@ internal unsafe struct ConvRun
 }
 
 /// <summary>Six output pixels and the number of <see cref="ConvRun"/>s that follow this header in memory.</summary>
-[StructLayout(LayoutKind.Sequential, Size = 64)]
+[StructLayout(LayoutKind.Sequential, Size = 128)]
 internal unsafe struct ConvTile
 {
     public const int Pixels = 6;
 
     public float* Y0, Y1, Y2, Y3, Y4, Y5;
 
+    /// <summary>What each pixel starts from: a row of biases of all output channels.</summary>
+    public float* B0, B1, B2, B3, B4, B5;
+
     public nint Runs;
+
+    /// <summary>The tile behind this one's runs.</summary>
+    public static ConvTile* Next(ConvTile* tile) => (ConvTile*)((ConvRun*)(tile + 1) + tile->Runs);
 }
 
 /// <summary>The inner loops of convolution. Accumulators live in registers over the whole reduction.</summary>
@@ -39,16 +45,37 @@ internal static unsafe class ConvKernels
     public const int GradVectors = 3;
 
     /// <summary>
-    /// Six pixels times two vectors of output channels. panel: 2 vectors of bias, then 2 vectors of weights for every k.
-    /// 12 accumulators, 2 weights and the broadcast pixel fill the 16 registers of AVX2; 8 loads feed 12 multiply-adds.
-    /// The result goes to the tile's pixels, or to part[6][2 vectors] where the panel has fewer channels than that.
+    /// Six pixels times two vectors of output channels. panel: 2 vectors of weights for every k. 12 accumulators, 2 weights and
+    /// the broadcast pixel fill the 16 registers of AVX2; 8 loads feed 12 multiply-adds. The result goes to the tile's pixels, or
+    /// to part[6][2 vectors] where the panel has fewer channels than that.
     /// </summary>
+    /// <param name="residual">With TResidual 1: how far from each output element the element lies that is added to it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Tile<V>(ConvTile* tile, float* panel, nint xOffset, nint yOffset, float* part) where V : struct, ISimd<V>
+    public static void Tile<V, TResidual>(ConvTile* tile, float* panel, nint xOffset, nint yOffset, nint residual, float* part)
+        where V : struct, ISimd<V> where TResidual : struct, IConstant
     {
-        V c00 = V.Load(panel), c01 = V.Load(panel + V.Count);
-        V c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01, c40 = c00, c41 = c01, c50 = c00, c51 = c01;
-        panel += 2 * V.Count;
+        V c00 = V.Load(tile->B0 + yOffset), c01 = V.Load(tile->B0 + yOffset + V.Count);
+        V c10 = V.Load(tile->B1 + yOffset), c11 = V.Load(tile->B1 + yOffset + V.Count);
+        V c20 = V.Load(tile->B2 + yOffset), c21 = V.Load(tile->B2 + yOffset + V.Count);
+        V c30 = V.Load(tile->B3 + yOffset), c31 = V.Load(tile->B3 + yOffset + V.Count);
+        V c40 = V.Load(tile->B4 + yOffset), c41 = V.Load(tile->B4 + yOffset + V.Count);
+        V c50 = V.Load(tile->B5 + yOffset), c51 = V.Load(tile->B5 + yOffset + V.Count);
+        if (TResidual.Value == 1)
+        {
+            residual += yOffset;
+            c00 += V.Load(tile->Y0 + residual);
+            c01 += V.Load(tile->Y0 + residual + V.Count);
+            c10 += V.Load(tile->Y1 + residual);
+            c11 += V.Load(tile->Y1 + residual + V.Count);
+            c20 += V.Load(tile->Y2 + residual);
+            c21 += V.Load(tile->Y2 + residual + V.Count);
+            c30 += V.Load(tile->Y3 + residual);
+            c31 += V.Load(tile->Y3 + residual + V.Count);
+            c40 += V.Load(tile->Y4 + residual);
+            c41 += V.Load(tile->Y4 + residual + V.Count);
+            c50 += V.Load(tile->Y5 + residual);
+            c51 += V.Load(tile->Y5 + residual + V.Count);
+        }
         var run = (ConvRun*)(tile + 1);
         var end = run + tile->Runs;
         for (; run < end; run++)
@@ -98,15 +125,14 @@ internal static unsafe class ConvKernels
 
     /// <summary>
     /// Six pixels times two output channels, with the vectors along the reduction: for layers with so few output channels that
-    /// <see cref="Tile"/> would mostly multiply padding. panel: 2 biases in a place of 2 vectors, then for every vector of k one
-    /// vector of weights of each channel. Runs are whole vectors.
+    /// <see cref="Tile"/> would mostly multiply padding. panel: for every vector of k one vector of weights of each channel. Runs
+    /// are whole vectors.
     /// </summary>
+    /// <param name="residual">How far from each output element the element lies that is added to it, or 0 for none.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Dot<V>(ConvTile* tile, float* panel, nint xOffset, nint yOffset, int columns) where V : struct, ISimd<V>
+    public static void Dot<V>(ConvTile* tile, float* panel, nint xOffset, nint yOffset, nint residual, int columns) where V : struct, ISimd<V>
     {
         V c00 = V.Create(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
-        float bias0 = panel[0], bias1 = panel[1];
-        panel += 2 * V.Count;
         var run = (ConvRun*)(tile + 1);
         var end = run + tile->Runs;
         for (; run < end; run++)
@@ -143,12 +169,12 @@ internal static unsafe class ConvKernels
                 c51 = V.MultiplyAdd(a, b1, c51);
             }
         }
-        StoreSums(c00, c01, bias0, bias1, tile->Y0 + yOffset, columns);
-        StoreSums(c10, c11, bias0, bias1, tile->Y1 + yOffset, columns);
-        StoreSums(c20, c21, bias0, bias1, tile->Y2 + yOffset, columns);
-        StoreSums(c30, c31, bias0, bias1, tile->Y3 + yOffset, columns);
-        StoreSums(c40, c41, bias0, bias1, tile->Y4 + yOffset, columns);
-        StoreSums(c50, c51, bias0, bias1, tile->Y5 + yOffset, columns);
+        StoreSums(c00, c01, tile->B0 + yOffset, residual, tile->Y0 + yOffset, columns);
+        StoreSums(c10, c11, tile->B1 + yOffset, residual, tile->Y1 + yOffset, columns);
+        StoreSums(c20, c21, tile->B2 + yOffset, residual, tile->Y2 + yOffset, columns);
+        StoreSums(c30, c31, tile->B3 + yOffset, residual, tile->Y3 + yOffset, columns);
+        StoreSums(c40, c41, tile->B4 + yOffset, residual, tile->Y4 + yOffset, columns);
+        StoreSums(c50, c51, tile->B5 + yOffset, residual, tile->Y5 + yOffset, columns);
     }
 
     /// <summary>
@@ -200,14 +226,15 @@ internal static unsafe class ConvKernels
     }
 
     /// <summary>Copies the first <paramref name="columns"/> channels of each pixel from the other output of <see cref="Tile"/>.</summary>
-    public static void CopyPart(ConvTile* tile, float* part, int stride, nint yOffset, int columns)
+    /// <param name="residual">How far from each output element the element lies that is added to it, or 0 for none.</param>
+    public static void CopyPart(ConvTile* tile, float* part, int stride, nint yOffset, nint residual, int columns)
     {
         float** pixels = &tile->Y0;
         for (int p = 0; p < ConvTile.Pixels; p++)
         {
             float* y = pixels[p] + yOffset;
             for (int i = 0; i < columns; i++)
-                y[i] = part[p * stride + i];
+                y[i] = residual == 0 ? part[p * stride + i] : part[p * stride + i] + y[residual + i];
         }
     }
 
@@ -218,11 +245,14 @@ internal static unsafe class ConvKernels
         V.Store(c1, y + V.Count);
     }
 
-    private static void StoreSums<V>(V c0, V c1, float bias0, float bias1, float* y, int columns) where V : struct, ISimd<V>
+    private static void StoreSums<V>(V c0, V c1, float* bias, nint residual, float* y, int columns) where V : struct, ISimd<V>
     {
-        y[0] = V.Sum(c0) + bias0;
-        if (columns > 1)
-            y[1] = V.Sum(c1) + bias1;
+        float y0 = V.Sum(c0) + bias[0];
+        y[0] = residual == 0 ? y0 : y0 + y[residual];
+        if (columns == 1)
+            return;
+        float y1 = V.Sum(c1) + bias[1];
+        y[1] = residual == 0 ? y1 : y1 + y[residual + 1];
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -2,12 +2,16 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y)
+    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
-        if (IsMatrixProduct(g))
+        var (bias, sampleBias, residual) = epilogue;
+        if (IsMatrixProduct(g) && sampleBias is null && residual is null)
+        {
             MatMul(new MatMulGeometry(1, g.Batch * g.Height * g.Width, g.OutChannels, g.InChannels, false, true, 0, 0), x, w, bias, y);
-        else
-            RunConvolution(ConvPlan.Forward(g), F(x), F(w), bias is null ? null : F(bias), F(y));
+            return;
+        }
+        var addends = new ConvAddends(Optional(bias), Optional(sampleBias), Optional(residual));
+        RunConvolution(ConvPlan.Forward(g), F(x), F(w), addends, F(y));
     }
 
     public override void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx)
@@ -20,7 +24,7 @@ public sealed unsafe partial class CpuBackend
         for (int phaseRow = 0; phaseRow < g.StrideHeight; phaseRow++)
         {
             for (int phaseColumn = 0; phaseColumn < g.StrideWidth; phaseColumn++)
-                RunConvolution(ConvPlan.GradInput(g, phaseRow, phaseColumn), F(gy), F(w), null, F(gx));
+                RunConvolution(ConvPlan.GradInput(g, phaseRow, phaseColumn), F(gy), F(w), default, F(gx));
         }
     }
 
@@ -36,15 +40,17 @@ public sealed unsafe partial class CpuBackend
             ConvGradWeight<Simd128>.Run(this, g, F(x), F(gy), F(gw));
     }
 
-    private void RunConvolution(in ConvPlan plan, float* x, float* w, float* bias, float* y)
+    private void RunConvolution(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y)
     {
         if (VectorBits == 512)
-            ConvIndirect<Simd512>.Run(this, plan, x, w, bias, y);
+            ConvIndirect<Simd512>.Run(this, plan, x, w, addends, y);
         else if (VectorBits == 256)
-            ConvIndirect<Simd256>.Run(this, plan, x, w, bias, y);
+            ConvIndirect<Simd256>.Run(this, plan, x, w, addends, y);
         else
-            ConvIndirect<Simd128>.Run(this, plan, x, w, bias, y);
+            ConvIndirect<Simd128>.Run(this, plan, x, w, addends, y);
     }
+
+    private static float* Optional(Storage? storage) => storage is null ? null : F(storage);
 
     /// <summary>Whether every output pixel reads exactly its own input pixel, and there are channels enough to fill vectors.</summary>
     private static bool IsMatrixProduct(in Conv2dGeometry g) =>

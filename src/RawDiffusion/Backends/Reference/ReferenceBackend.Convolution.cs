@@ -6,11 +6,18 @@ public sealed partial class ReferenceBackend
     //     y[n, oh, ow, co] += x[n, oh * stride - padTop + kh, ow * stride - padLeft + kw, ci] * w[co, kh, kw, ci],
     // and add it to whichever of the three is sought. Pixels outside the image are zeros and are skipped.
 
-    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, Storage? bias, Storage y)
+    public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
         Span<double> xs = D(x), ws = D(w), ys = D(y);
+        var (bias, sampleBias, residual) = epilogue;
+        int sample = g.OutHeight * g.OutWidth * g.OutChannels;
         for (int i = 0; i < ys.Length; i++)
-            ys[i] = bias is null ? 0 : D(bias)[i % g.OutChannels];
+        {
+            int channel = i % g.OutChannels;
+            ys[i] = bias is null ? 0 : D(bias)[channel];
+            ys[i] += sampleBias is null ? 0 : D(sampleBias)[i / sample * g.OutChannels + channel];
+            ys[i] += residual is null ? 0 : D(residual)[i];
+        }
         foreach (var (xi, wi, yi, channels) in Runs(g))
         {
             for (int c = 0; c < channels; c++)
