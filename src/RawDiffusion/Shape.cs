@@ -86,6 +86,15 @@ public readonly struct Shape : IEquatable<Shape>, IEnumerable<int>
         return new Shape(extents);
     }
 
+    /// <summary>This shape behind one more axis: <c>SampleShape.Prepend(n)</c> is the shape of a batch.</summary>
+    public Shape Prepend(int extent)
+    {
+        Span<int> extents = stackalloc int[Rank + 1];
+        CopyTo(extents[1..]);
+        extents[0] = extent;
+        return new Shape(extents);
+    }
+
     public void CopyTo(Span<int> extents)
     {
         for (int i = 0; i < Rank; i++)

@@ -1,7 +1,3 @@
-using System.Buffers;
-using RawDiffusion.Backends;
-using RawDiffusion.Backends.Cpu;
-
 namespace RawDiffusion.Diffusion.Data;
 
 /// <summary>One round component of a mixture.</summary>
@@ -89,34 +85,15 @@ public class GaussianMixture : IExactDensity
         return new Point2(meanX, meanY);
     }
 
-    /// <summary>
-    /// Point i is made from block i of the generator: integer 0 picks the component, integers 1 and 2 make the two normals by
-    /// Box and Muller's formula in float64, u1 = (r1 + 1) 2^-32, u2 = r2 2^-32.
-    /// </summary>
-    public Tensor Sample(int count, Generator generator, Backend? device = null)
+    /// <summary>Integer 0 picks the component, integers 1 and 2 make two normals.</summary>
+    public Point2 Point(uint r0, uint r1, uint r2, uint r3)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
-        var state = new PhiloxState(generator.Seed, generator.Stream, generator.Offset);
-        generator.Offset += (ulong)count;
-        double[] points = ArrayPool<double>.Shared.Rent(checked(2 * count));
-        const int Grain = 256;
-        Workers.ForRange(count, Grain, new SampleBody(this, state, points));
-        var result = Tensor.From(points.AsSpan(0, 2 * count), [count, 2], device);
-        ArrayPool<double>.Shared.Return(points);
-        return result;
-    }
-
-    private Point2 Sample(PhiloxState state, int index)
-    {
-        const double UnitOf32Bits = 1.0 / (1L << 32);
-        var (r0, r1, r2, _) = Philox.Block(state, (ulong)index);
         int k = 0;
-        while (r0 * UnitOf32Bits >= _cumulative[k])
+        while (PointSampling.Uniform(r0) >= _cumulative[k])
             k++;
         var (mean, deviation, _) = _components[k];
-        double radius = deviation * Math.Sqrt(-2 * Math.Log((r1 + 1.0) * UnitOf32Bits));
-        var (sin, cos) = Math.SinCos(2 * Math.PI * UnitOf32Bits * r2);
-        return new Point2(mean.X + radius * cos, mean.Y + radius * sin);
+        var (x, y) = PointSampling.Normals(r1, r2);
+        return new Point2(mean.X + deviation * x, mean.Y + deviation * y);
     }
 
     private double Variance(int k, double alpha, double sigma)
@@ -143,14 +120,5 @@ public class GaussianMixture : IExactDensity
         foreach (double term in terms)
             sum += Math.Exp(term - largest);
         return largest + Math.Log(sum);
-    }
-
-    private readonly struct SampleBody(GaussianMixture mixture, PhiloxState state, double[] points) : IRangeBody
-    {
-        public void Run(int start, int end, int worker)
-        {
-            for (int i = start; i < end; i++)
-                (points[2 * i], points[2 * i + 1]) = mixture.Sample(state, i);
-        }
     }
 }

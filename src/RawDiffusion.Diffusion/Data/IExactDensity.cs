@@ -3,17 +3,6 @@ using RawDiffusion.Backends.Cpu;
 
 namespace RawDiffusion.Diffusion.Data;
 
-/// <summary>A point of the plane.</summary>
-public readonly record struct Point2(double X, double Y);
-
-/// <summary>A distribution over the plane that can be sampled.</summary>
-public interface IPointDistribution
-{
-    /// <summary>Draws independent points.</summary>
-    /// <returns>[count, 2], the same points on every device up to its rounding.</returns>
-    Tensor Sample(int count, Generator generator, Backend? device = null);
-}
-
 /// <summary>
 /// A distribution of x0 over the plane for which everything that a diffusion model learns is known in closed form, at any noise
 /// level: x_t = alpha x0 + sigma eps, eps standard normal. (alpha, sigma) = (1, 0) is the distribution itself. Samplers can

@@ -3,6 +3,12 @@ using RawDiffusion.Backends;
 
 namespace RawDiffusion.Diffusion.Data;
 
+/// <summary>One image of a set, and how it is to be shown.</summary>
+/// <param name="Down">Pixels by which it is moved down; what comes in at the border is byte 0.</param>
+/// <param name="Right">Pixels by which it is moved to the right.</param>
+/// <param name="Mirrored">Left and right exchanged, before it is moved.</param>
+public readonly record struct ImagePick(int Index, int Down = 0, int Right = 0, bool Mirrored = false);
+
 /// <summary>A set of images of one size with a class each, held as bytes; batches become tensors when asked for.</summary>
 public sealed class LabelledImages
 {
@@ -44,57 +50,77 @@ public sealed class LabelledImages
     public ReadOnlySpan<byte> Labels => _labels;
 
     /// <summary>Some images as floats, byte 0 becoming <paramref name="low"/> and 255 <paramref name="high"/>.</summary>
-    /// <param name="indices">Which ones, in order; any may repeat.</param>
+    /// <param name="picks">Which ones, in order, and how; any may repeat.</param>
     /// <returns>[n, Height, Width, Channels].</returns>
-    public Tensor ImageTensor(ReadOnlySpan<int> indices, double low = -1, double high = 1, Backend? device = null)
+    public Tensor ImageTensor(ReadOnlySpan<ImagePick> picks, double low = -1, double high = 1, Backend? device = null)
     {
-        int size = Height * Width * Channels;
         Span<float> table = stackalloc float[256];
         for (int value = 0; value < table.Length; value++)
             table[value] = (float)(low + (high - low) * value / 255);
-        int count = checked(indices.Length * size);
+        int size = Height * Width * Channels, count = checked(picks.Length * size);
         float[] buffer = ArrayPool<float>.Shared.Rent(count);
-        for (int i = 0; i < indices.Length; i++)
-        {
-            var source = _pixels.AsSpan(ExpectIndex(indices[i]) * size, size);
-            var target = buffer.AsSpan(i * size, size);
-            for (int j = 0; j < source.Length; j++)
-                target[j] = table[source[j]];
-        }
-        var result = Tensor.From(buffer.AsSpan(0, count), [indices.Length, Height, Width, Channels], device);
+        for (int i = 0; i < picks.Length; i++)
+            Draw(picks[i], table, buffer.AsSpan(i * size, size));
+        var result = Tensor.From(buffer.AsSpan(0, count), [picks.Length, Height, Width, Channels], device);
         ArrayPool<float>.Shared.Return(buffer);
         return result;
     }
 
     /// <summary>All images, in order.</summary>
-    /// <inheritdoc cref="ImageTensor(ReadOnlySpan{int}, double, double, Backend?)"/>
-    public Tensor ImageTensor(double low = -1, double high = 1, Backend? device = null) => ImageTensor(All(), low, high, device);
+    /// <inheritdoc cref="ImageTensor(ReadOnlySpan{ImagePick}, double, double, Backend?)"/>
+    public Tensor ImageTensor(double low = -1, double high = 1, Backend? device = null) => ImageTensor(Range(0, Count), low, high, device);
 
     /// <summary>The classes of some images.</summary>
     /// <returns>[n], Int32.</returns>
-    public Tensor LabelTensor(ReadOnlySpan<int> indices, Backend? device = null)
+    public Tensor LabelTensor(ReadOnlySpan<ImagePick> picks, Backend? device = null)
     {
-        int[] buffer = ArrayPool<int>.Shared.Rent(indices.Length);
-        for (int i = 0; i < indices.Length; i++)
-            buffer[i] = _labels[ExpectIndex(indices[i])];
-        var result = Tensor.From(buffer.AsSpan(0, indices.Length), [indices.Length], device);
+        int[] buffer = ArrayPool<int>.Shared.Rent(picks.Length);
+        for (int i = 0; i < picks.Length; i++)
+            buffer[i] = _labels[ExpectIndex(picks[i].Index)];
+        var result = Tensor.From(buffer.AsSpan(0, picks.Length), [picks.Length], device);
         ArrayPool<int>.Shared.Return(buffer);
         return result;
     }
 
     /// <summary>The classes of all images, in order.</summary>
     /// <returns>[Count], Int32.</returns>
-    public Tensor LabelTensor(Backend? device = null) => LabelTensor(All(), device);
+    public Tensor LabelTensor(Backend? device = null) => LabelTensor(Range(0, Count), device);
+
+    /// <summary>Picks images start, start + 1, ... as they are.</summary>
+    public static ImagePick[] Range(int start, int count)
+    {
+        var picks = new ImagePick[count];
+        for (int i = 0; i < picks.Length; i++)
+            picks[i] = new ImagePick(start + i);
+        return picks;
+    }
+
+    private void Draw(ImagePick pick, ReadOnlySpan<float> table, Span<float> target)
+    {
+        int row = Width * Channels, size = Height * row;
+        var source = _pixels.AsSpan(ExpectIndex(pick.Index) * size, size);
+        if (pick == new ImagePick(pick.Index))
+        {
+            for (int i = 0; i < source.Length; i++)
+                target[i] = table[source[i]];
+            return;
+        }
+        target.Fill(table[0]);
+        int top = Math.Max(0, pick.Down), bottom = Math.Min(Height, Height + pick.Down);
+        int left = Math.Max(0, pick.Right), right = Math.Min(Width, Width + pick.Right);
+        for (int y = top; y < bottom; y++)
+        {
+            var from = source.Slice((y - pick.Down) * row, row);
+            for (int x = left; x < right; x++)
+            {
+                int column = pick.Mirrored ? Width - 1 - (x - pick.Right) : x - pick.Right;
+                for (int c = 0; c < Channels; c++)
+                    target[y * row + x * Channels + c] = table[from[column * Channels + c]];
+            }
+        }
+    }
 
     private int ExpectIndex(int index) => (uint)index < (uint)Count
         ? index
         : throw new ArgumentOutOfRangeException(nameof(index), $"There is no image {index} in a set of {Count}.");
-
-    private int[] All()
-    {
-        var indices = new int[Count];
-        for (int i = 0; i < indices.Length; i++)
-            indices[i] = i;
-        return indices;
-    }
 }

@@ -19,6 +19,15 @@ public static class Mnist
     public const int Side = 28;
     public const int Classes = 10;
 
+    /// <summary>What the labels mean.</summary>
+    public static LabelKind Digit { get; } = new("digit", ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+
+    /// <summary>Both splits of a folder as a data set.</summary>
+    /// <param name="maxShift">See <see cref="ImageData.MaxShift"/>.</param>
+    /// <inheritdoc cref="Load"/>
+    public static ImageData Open(string folder, int maxShift = 0) =>
+        new("mnist", Digit, Load(folder, MnistSplit.Train), Load(folder, MnistSplit.Test)) { MaxShift = maxShift };
+
     /// <summary>Reads one split from a folder with the original files, each plain or with ".gz".</summary>
     /// <exception cref="DirectoryNotFoundException">There is no such folder; the message says what to put there.</exception>
     /// <exception cref="FileNotFoundException">A file is missing; the message names it.</exception>

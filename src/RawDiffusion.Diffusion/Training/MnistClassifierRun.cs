@@ -41,22 +41,20 @@ public sealed record MnistClassifierOptions
 public static class MnistClassifierRun
 {
     private const int TestBatch = 1000;
-    private const ulong WeightStream = 1, DataStream = 2;
+    private const ulong WeightStream = 1;
 
     /// <returns>The metrics that were written to <c>metrics.json</c>.</returns>
     public static IReadOnlyDictionary<string, object> Execute(MnistClassifierOptions options, RunFolder folder, Backend device, IRunReporter reporter)
     {
         options.Check();
-        LabelledImages training = Mnist.Load(options.DataDirectory, MnistSplit.Train), test = Mnist.Load(options.DataDirectory, MnistSplit.Test);
-        if (options.Batch > training.Count)
-            throw new ArgumentException($"batch is {options.Batch}, but there are only {training.Count} training images");
+        var data = Mnist.Open(options.DataDirectory, options.MaxShift);
         folder.WriteConfiguration("mnist-classifier", options, device);
 
         var started = Stopwatch.StartNew();
         var model = new ConvClassifier(new Generator(options.Seed, WeightStream), device);
         var optimizer = new AdamW(model, options.LearningRate, weightDecay: 0.05);
         var ema = new Ema(model, options.EmaDecay);
-        var batches = new ShuffledBatches(training, options.Batch, options.MaxShift, new Generator(options.Seed, DataStream), device);
+        long drawn = 0;
         var trainer = new Trainer(
             optimizer, ema,
             new TrainerOptions
@@ -68,21 +66,22 @@ public static class MnistClassifierRun
             },
             () =>
             {
-                var (images, labels) = batches.Next();
-                return F.CrossEntropy(model.Forward(images), labels);
+                var batch = data.Draw(drawn, options.Batch, options.Seed, device);
+                drawn += options.Batch;
+                return F.CrossEntropy(model.Forward(batch.X), batch.Labels!);
             });
         folder.BeginLog("step", "loss", "learningRate");
         trainer.Run(reporter, "train", options.Batch, t => folder.Log(t.Step, t.LastLoss, optimizer.LearningRate));
         double trainingSeconds = started.Elapsed.TotalSeconds;
 
         ema.CopyTo(model);
-        double accuracy = Accuracy(model, test, device, reporter);
+        double accuracy = Accuracy(model, data.HeldOut.Images, device, reporter);
         folder.WriteCheckpoint(options.Steps, ("model", model.StateDict()), ("optimizer", optimizer.StateDict()));
         var metrics = new Dictionary<string, object>
         {
             ["testAccuracy"] = accuracy,
-            ["testImages"] = test.Count,
-            ["trainingImages"] = training.Count,
+            ["testImages"] = data.HeldOut.Images.Count,
+            ["trainingImages"] = data.Images.Count,
             ["steps"] = options.Steps,
             ["finalLoss"] = trainer.LastLoss,
             ["parameters"] = model.ParameterCount,
@@ -103,10 +102,10 @@ public static class MnistClassifierRun
         {
             using var scope = new MemoryScope();
             int start = b * TestBatch;
-            int[] indices = [.. Enumerable.Range(start, Math.Min(TestBatch, images.Count - start))];
-            int[] guesses = model.Forward(images.ImageTensor(indices, device: device)).ArgMax(1).ToInt32Array();
-            for (int i = 0; i < indices.Length; i++)
-                right += guesses[i] == images.Labels[indices[i]] ? 1 : 0;
+            var picks = LabelledImages.Range(start, Math.Min(TestBatch, images.Count - start));
+            int[] guesses = model.Forward(images.ImageTensor(picks, device: device)).ArgMax(1).ToInt32Array();
+            for (int i = 0; i < guesses.Length; i++)
+                right += guesses[i] == images.Labels[start + i] ? 1 : 0;
             reporter.Report(b + 1);
         }
         reporter.End();

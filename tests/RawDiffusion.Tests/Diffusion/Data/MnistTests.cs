@@ -25,11 +25,11 @@ public sealed class MnistTests : IDisposable
         var images = train.ImageTensor();
         Assert.Equal(new Shape(3, 28, 28, 1), images.Shape);
         Assert.Equal(pixels.Select(pixel => (float)(pixel * 2.0 / 255 - 1)), images.ToArray());
-        var batch = train.ImageTensor([2, 0], low: 0, high: 1);
+        var batch = train.ImageTensor([new ImagePick(2), new ImagePick(0)], low: 0, high: 1);
         Assert.Equal(new Shape(2, 28, 28, 1), batch.Shape);
         Assert.Equal((float)(pixels[2 * 784] / 255.0), batch.ToArray()[0]);
-        Assert.Equal([9, 7, 7], train.LabelTensor([2, 0, 0]).ToInt32Array());
-        Assert.Contains("no image 3 in a set of 3", Assert.Throws<ArgumentOutOfRangeException>(() => train.LabelTensor([3])).Message);
+        Assert.Equal([9, 7, 7], train.LabelTensor([new ImagePick(2), new ImagePick(0), new ImagePick(0)]).ToInt32Array());
+        Assert.Contains("no image 3 in a set of 3", Assert.Throws<ArgumentOutOfRangeException>(() => train.LabelTensor([new ImagePick(3)])).Message);
     }
 
     [Fact]
