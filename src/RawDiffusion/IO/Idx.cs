@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.IO.Compression;
 
 namespace RawDiffusion.IO;
 
@@ -11,11 +10,11 @@ namespace RawDiffusion.IO;
 /// <param name="Values">Row-major.</param>
 public sealed record Idx(IReadOnlyList<int> Extents, byte[] Values)
 {
+    /// <summary>A file that says that it holds more values is refused: twenty times MNIST.</summary>
+    public const int MostValues = 1 << 30;
+
     private const byte UnsignedByte = 8;
     private const int LargestRank = 8;
-
-    // Deflate codes at most 258 bytes in 2 bits.
-    private const long LargestCompression = 1032;
 
     /// <summary>Reads a whole file, plain or compressed by gzip, which is told by its first bytes and not by its name.</summary>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
@@ -23,24 +22,28 @@ public sealed record Idx(IReadOnlyList<int> Extents, byte[] Values)
     public static Idx Load(string path)
     {
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read);
-        bool compressed = file.ReadByte() == 0x1F && file.ReadByte() == 0x8B;
-        file.Position = 0;
-        if (!compressed)
-            return Read(path, file, file.Length);
-        try
-        {
-            using var unzipped = new GZipStream(file, CompressionMode.Decompress, leaveOpen: true);
-            var idx = Read(path, unzipped, file.Length * LargestCompression);
-            ExpectTrailer(path, file, 4 + 4 * idx.Extents.Count + idx.Values.LongLength);
-            return idx;
-        }
-        catch (InvalidDataException e)
-        {
-            throw new FileFormatException(path, "the compressed data are damaged", e);
-        }
+        return Read(path, file);
     }
 
-    private static Idx Read(string path, Stream stream, long mostBytes)
+    /// <summary>Whether these first bytes of a file are those of an IDX file, of any type of values.</summary>
+    public static bool IsIdx(ReadOnlySpan<byte> begin) => begin is [0, 0, 8 or 9 or 0x0B or 0x0C or 0x0D or 0x0E, >= 1 and <= LargestRank, ..];
+
+    /// <param name="path">What the file is called in messages.</param>
+    /// <param name="file">The whole file, seekable.</param>
+    internal static Idx Read(string path, Stream file)
+    {
+        Span<byte> begin = stackalloc byte[2];
+        file.Position = 0;
+        int length = file.ReadAtLeast(begin, begin.Length, throwOnEndOfStream: false);
+        file.Position = 0;
+        if (!GzipReader.IsGzip(begin[..length]))
+            return Read(path, file, file.Length);
+        using var contents = new GzipReader(path, file);
+        return Read(path, contents, contents.LongestContents);
+    }
+
+    /// <summary>No memory is taken for values before it is known that a stream of <paramref name="longest"/> bytes can hold them.</summary>
+    private static Idx Read(string path, Stream stream, long longest)
     {
         Span<byte> magic = stackalloc byte[4];
         ReadExactly(path, stream, magic, "its first four bytes");
@@ -61,28 +64,18 @@ public sealed record Idx(IReadOnlyList<int> Extents, byte[] Values)
             if (extents[axis] < 0)
                 throw new FileFormatException(path, $"axis {axis} has the impossible extent {(uint)extents[axis]}");
             count *= extents[axis];
-            // Also keeps the product of up to eight extents from overflowing, and a small file from taking much memory.
-            if (count > Math.Min(mostBytes, Array.MaxLength))
-                throw new FileFormatException(path, $"it says that it holds {Describe(extents.AsSpan(0, axis + 1))} values or more, too many for its size");
+            // At every axis, so that the product of up to eight extents does not overflow.
+            if (count > Math.Min(longest, MostValues))
+            {
+                string limit = count > longest ? "too many for its size" : $"and {MostValues} is the most that is read";
+                throw new FileFormatException(path, $"it says that it holds {Describe(extents.AsSpan(0, axis + 1))} values or more, {limit}");
+            }
         }
         var values = new byte[count];
         ReadExactly(path, stream, values, $"the {Describe(extents)} values that it says it holds");
         if (stream.ReadByte() >= 0)
             throw new FileFormatException(path, $"it goes on after the {Describe(extents)} values that it says it holds");
         return new Idx(extents, values);
-    }
-
-    /// <summary>
-    /// A gzip file ends with the length of what it holds. The library checks that and the checksum before it where they are
-    /// there, but takes a file without them for whole.
-    /// </summary>
-    private static void ExpectTrailer(string path, FileStream file, long length)
-    {
-        Span<byte> trailer = stackalloc byte[4];
-        file.Seek(-trailer.Length, SeekOrigin.End);
-        file.ReadExactly(trailer);
-        if (BinaryPrimitives.ReadUInt32LittleEndian(trailer) != (uint)length)
-            throw new FileFormatException(path, "its end is cut off, or something follows it");
     }
 
     private static void ReadExactly(string path, Stream stream, Span<byte> buffer, string what)

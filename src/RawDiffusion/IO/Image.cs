@@ -49,6 +49,24 @@ public sealed class Image
         return Png.Encode(grey, Width, Height, PngColor.Grey);
     }
 
+    /// <summary>Reads a PNG file. Grey becomes equal red, green and blue; what is not opaque is laid on white.</summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="FileFormatException">See <see cref="Png.Decode"/>.</exception>
+    public static Image Load(string path)
+    {
+        var picture = Png.Load(path);
+        var image = new Image(picture.Width, picture.Height);
+        int channels = (int)picture.Color;
+        bool isGrey = picture.Color is PngColor.Grey or PngColor.GreyAlpha, hasAlpha = picture.Color is PngColor.GreyAlpha or PngColor.Rgba;
+        for (int i = 0; i < image._pixels.Length; i++)
+        {
+            var pixel = picture.Pixels.AsSpan(i / Channels * channels, channels);
+            int value = pixel[isGrey ? 0 : i % Channels], alpha = hasAlpha ? pixel[^1] : 255;
+            image._pixels[i] = (byte)((value * alpha + 255 * (255 - alpha) + 127) / 255);
+        }
+        return image;
+    }
+
     /// <summary>Writes a PNG file, whole or not at all.</summary>
     public void Save(string path) => AtomicFile.Write(path, stream => stream.Write(EncodePng()));
 }

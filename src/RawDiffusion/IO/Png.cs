@@ -7,14 +7,50 @@ namespace RawDiffusion.IO;
 public enum PngColor
 {
     Grey = 1,
+    GreyAlpha = 2,
     Rgb = 3,
     Rgba = 4,
 }
 
-/// <summary>Writes PNG files (W3C PNG specification, third edition): eight bits a channel, not interlaced.</summary>
+/// <summary>What a PNG file shows.</summary>
+/// <param name="Pixels">[Height, Width, channels of <paramref name="Color"/>], row-major from the top left.</param>
+public sealed record PngPicture(int Width, int Height, PngColor Color, byte[] Pixels);
+
+/// <summary>Reads and writes PNG files (W3C PNG specification, third edition): eight bits a channel, not interlaced.</summary>
 public static class Png
 {
-    private static ReadOnlySpan<byte> Signature => [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
+    /// <summary>Pictures of more bytes than this are not read: 16,384 x 16,384 in grey.</summary>
+    public const int LargestPicture = 1 << 28;
+
+    /// <summary>Longer files are not read. No picture that is read needs one.</summary>
+    public const int LongestFile = 1 << 29;
+
+    internal static ReadOnlySpan<byte> Signature => [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
+
+    /// <summary>Reads a file.</summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <inheritdoc cref="Decode(string, byte[])"/>
+    public static PngPicture Load(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        if (file.Length > LongestFile)
+            throw new FileFormatException(path, $"it has {file.Length} bytes; a PNG of up to {LongestFile} can be read");
+        var bytes = new byte[file.Length];
+        int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        return length == bytes.Length ? Decode(path, bytes) : throw new FileFormatException(path, "the file became shorter while it was read");
+    }
+
+    /// <summary>
+    /// Reads a whole file from memory: grey, grey with alpha, RGB, RGBA, and palettes, which become RGB or, where the file says
+    /// how opaque their colours are, RGBA. Gamma and other remarks of a file on how to show its numbers do not change them.
+    /// </summary>
+    /// <param name="path">What the file is called in messages.</param>
+    /// <param name="file">All of its bytes.</param>
+    /// <exception cref="FileFormatException">
+    /// The file is damaged, cut short, or no PNG; or it has other than eight bits a channel, is interlaced, or has a transparent
+    /// colour, which is not read. Memory for the picture is taken only if the file is long enough to hold it.
+    /// </exception>
+    public static PngPicture Decode(string path, byte[] file) => new PngDecoder(path, file).Decode();
 
     /// <summary>The whole file as bytes.</summary>
     /// <param name="pixels">[height, width, channels], row-major from the top left.</param>
@@ -30,10 +66,11 @@ public static class Png
         using var file = new MemoryStream();
         file.Write(Signature);
         Span<byte> header = stackalloc byte[13];
+        header.Clear();
         BinaryPrimitives.WriteInt32BigEndian(header, width);
         BinaryPrimitives.WriteInt32BigEndian(header[4..], height);
         header[8] = 8;
-        header[9] = color switch { PngColor.Grey => 0, PngColor.Rgb => 2, _ => 6 };
+        header[9] = color switch { PngColor.Grey => 0, PngColor.Rgb => 2, PngColor.GreyAlpha => 4, _ => 6 };
         WriteChunk(file, "IHDR"u8, header);
         WriteChunk(file, "IDAT"u8, Compress(pixels, width * (int)color, (int)color));
         WriteChunk(file, "IEND"u8, []);
@@ -62,9 +99,9 @@ public static class Png
             {
                 var row = pixels.Slice(start, stride);
                 long bestCost = long.MaxValue;
-                for (byte filter = 0; filter <= 4; filter++)
+                for (byte filter = 0; filter <= PngFilter.Last; filter++)
                 {
-                    long cost = Filter(filter, row, above, pixelBytes, trial);
+                    long cost = PngFilter.Apply(filter, row, above, pixelBytes, trial);
                     if (cost < bestCost)
                     {
                         bestCost = cost;
@@ -76,39 +113,5 @@ public static class Png
             }
         }
         return compressed.GetBuffer().AsSpan(0, (int)compressed.Length);
-    }
-
-    /// <summary>
-    /// Writes filter number and filtered row. The answer is the sum of the bytes as signed magnitudes: the row whose sum is
-    /// least is likely to compress best (the specification's heuristic, section 12.7).
-    /// </summary>
-    private static long Filter(byte filter, ReadOnlySpan<byte> row, ReadOnlySpan<byte> above, int pixelBytes, byte[] result)
-    {
-        result[0] = filter;
-        long cost = 0;
-        for (int i = 0; i < row.Length; i++)
-        {
-            int left = i >= pixelBytes ? row[i - pixelBytes] : 0;
-            int up = above[i];
-            int predicted = filter switch
-            {
-                0 => 0,
-                1 => left,
-                2 => up,
-                3 => (left + up) / 2,
-                _ => Paeth(left, up, i >= pixelBytes ? above[i - pixelBytes] : 0),
-            };
-            byte difference = (byte)(row[i] - predicted);
-            result[i + 1] = difference;
-            cost += Math.Abs((int)(sbyte)difference);
-        }
-        return cost;
-    }
-
-    private static int Paeth(int left, int up, int upLeft)
-    {
-        int estimate = left + up - upLeft;
-        int toLeft = Math.Abs(estimate - left), toUp = Math.Abs(estimate - up), toUpLeft = Math.Abs(estimate - upLeft);
-        return toLeft <= toUp && toLeft <= toUpLeft ? left : toUp <= toUpLeft ? up : upLeft;
     }
 }
