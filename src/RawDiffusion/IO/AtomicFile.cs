@@ -8,16 +8,23 @@ namespace RawDiffusion.IO;
 /// </summary>
 public static partial class AtomicFile
 {
-    /// <summary>Replaces <paramref name="path"/> by what <paramref name="write"/> writes. If that throws, the old file stays as it was.</summary>
-    /// <exception cref="IOException">The folder does not exist or cannot be written.</exception>
-    public static void Write(string path, Action<Stream> write)
+    /// <summary>
+    /// Replaces <paramref name="path"/> by what <paramref name="write"/> writes. If that throws, or the disk is full, the old file
+    /// stays as it was.
+    /// </summary>
+    /// <exception cref="IOException">The folder does not exist or cannot be written, or there is no room.</exception>
+    public static void Write(string path, Action<Stream> write) =>
+        Write(path, write, static temporary => new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16));
+
+    /// <param name="create">Makes the temporary file; it must not be there yet.</param>
+    internal static void Write(string path, Action<Stream> write, Func<string, FileStream> create)
     {
         string full = Path.GetFullPath(path);
         string folder = Path.GetDirectoryName(full) ?? throw new IOException($"{path}: this is a folder, not a file.");
         string temporary = Path.Combine(folder, $".{Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
         try
         {
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16))
+            using (var stream = create(temporary))
             {
                 write(stream);
                 stream.Flush(flushToDisk: true);
@@ -26,7 +33,7 @@ public static partial class AtomicFile
         }
         catch
         {
-            File.Delete(temporary);
+            TryDelete(temporary);
             throw;
         }
         if (!OperatingSystem.IsWindows())
@@ -36,6 +43,18 @@ public static partial class AtomicFile
     /// <summary>Replaces <paramref name="path"/> by a text in UTF-8.</summary>
     public static void WriteAllText(string path, string text) =>
         Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>What went wrong before matters to the caller, not that nothing could be tidied up after it.</summary>
+    private static void TryDelete(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
 
     /// <summary>
     /// Makes the rename itself durable. Some file systems refuse fsync on a folder; the file is then whole all the same, so

@@ -1,51 +1,26 @@
-using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 
 namespace RawDiffusion.IO;
 
 /// <summary>
 /// Reads and writes safetensors files (huggingface.co/docs/safetensors): a length, a JSON header, then the bare numbers.
-/// Nothing in such a file is executed, and nothing in it can make the reader take more memory than the file is long.
+/// Nothing in such a file is executed, and the memory that its reader takes is bounded by the length of its header and of the
+/// tensors that are asked for.
 /// </summary>
 public static class Safetensors
 {
-    /// <summary>Opens a file and checks all of its header. The numbers are read when a tensor is asked for.</summary>
+    /// <summary>
+    /// Opens a file and checks all of its header. The file is mapped into memory, so that it may be larger than that: its numbers
+    /// are read when a tensor is asked for. Until it is closed, no program may shorten it in place, which would end this one
+    /// (<see cref="Save"/> does not: it puts another file into its place).
+    /// </summary>
     /// <exception cref="FileNotFoundException">There is no such file.</exception>
     /// <exception cref="FileFormatException">The file is not a whole, well-formed safetensors file.</exception>
     public static SafetensorsFile Load(string path)
     {
         if (Directory.Exists(path))
             throw new FileFormatException(path, "this is a folder, not a safetensors file");
-        var handle = File.OpenHandle(path, share: FileShare.Read | FileShare.Delete, options: FileOptions.RandomAccess);
-        try
-        {
-            long fileLength = RandomAccess.GetLength(handle);
-            Span<byte> prefix = stackalloc byte[SafetensorsHeader.LengthBytes];
-            if (fileLength < prefix.Length)
-                throw new FileFormatException(path, $"{fileLength} bytes are too few for a safetensors file");
-            SafetensorsFile.ReadExactly(path, handle, prefix, 0);
-            ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
-            if (headerLength > SafetensorsHeader.LongestHeader)
-            {
-                throw new FileFormatException(
-                    path, $"a header of {headerLength} bytes is longer than the format allows; this is no safetensors file");
-            }
-            long dataStart = prefix.Length + (long)headerLength;
-            if (dataStart > fileLength)
-            {
-                throw new FileFormatException(
-                    path, $"the file is cut short: its header needs {headerLength} bytes, {fileLength - prefix.Length} are there");
-            }
-            var json = new byte[headerLength];
-            SafetensorsFile.ReadExactly(path, handle, json, prefix.Length);
-            var header = SafetensorsHeader.Parse(path, json, fileLength - dataStart);
-            return new SafetensorsFile(path, handle, header, dataStart);
-        }
-        catch
-        {
-            handle.Dispose();
-            throw;
-        }
+        return SafetensorsFile.Open(path);
     }
 
     /// <summary>
@@ -53,7 +28,10 @@ public static class Safetensors
     /// The data are in the order given, but for eight-byte types, which come first so that every tensor is aligned.
     /// </summary>
     /// <exception cref="ArgumentException">A name comes twice, is not valid Unicode, or is the reserved "__metadata__".</exception>
-    public static void Save(string path, IEnumerable<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    public static void Save(string path, IEnumerable<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
+        AtomicFile.Write(path, stream => Write(stream, tensors, metadata));
+
+    internal static void Write(Stream stream, IEnumerable<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         var ordered = tensors.OrderByDescending(static item => item.Tensor.DType == DType.Float64).ToArray();
         var entries = new SafetensorsEntry[ordered.Length];
@@ -73,12 +51,9 @@ public static class Safetensors
             offset += length;
         }
         byte[] header = SafetensorsHeader.Format(entries, metadata);
-        AtomicFile.Write(path, stream =>
-        {
-            stream.Write(header);
-            foreach (var (_, tensor) in ordered)
-                WriteData(stream, tensor);
-        });
+        stream.Write(header);
+        foreach (var (_, tensor) in ordered)
+            WriteData(stream, tensor);
     }
 
     private static void WriteData(Stream stream, Tensor tensor)

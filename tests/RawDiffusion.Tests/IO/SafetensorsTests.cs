@@ -93,13 +93,111 @@ public sealed class SafetensorsTests : IDisposable
             Assert.Contains("2147483648, too much for 32 bits", Assert.Throws<FileFormatException>(() => file.Read("n")).Message);
     }
 
-    [Fact]
-    public void OtherTypesCanBePresentButNotRead()
+    [Theory]
+    [InlineData("U8", new byte[] { 0, 255 }, new[] { 0, 255 })]
+    [InlineData("I8", new byte[] { 127, 128 }, new[] { 127, -128 })]
+    [InlineData("U16", new byte[] { 1, 2, 255, 255 }, new[] { 513, 65535 })]
+    [InlineData("I16", new byte[] { 1, 2, 0, 128 }, new[] { 513, -32768 })]
+    [InlineData("U32", new byte[] { 1, 2, 0, 0, 255, 255, 255, 127 }, new[] { 513, int.MaxValue })]
+    [InlineData("U64", new byte[] { 1, 2, 0, 0, 0, 0, 0, 0, 255, 255, 255, 127, 0, 0, 0, 0 }, new[] { 513, int.MaxValue })]
+    [InlineData("BOOL", new byte[] { 0, 1 }, new[] { 0, 1 })]
+    public void IntegersOfAnyWidthBecomeInt32(string dtype, byte[] data, int[] expected)
     {
-        Write("""{"mask":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}}""", new byte[3]);
+        string header = $$$"""{"n":{"dtype":"{{{dtype}}}","shape":[2],"data_offsets":[0,{{{data.Length}}}]}}""";
+        Write(header, data);
         using var file = Load();
-        Assert.Equal(3, file["mask"].Count);
-        Assert.Contains("dtype BOOL", Assert.Throws<FileFormatException>(() => file.Read("mask")).Message);
+        Assert.Equal(expected, file.Read("n").ToInt32Array());
+    }
+
+    [Theory]
+    [InlineData("U32", new byte[] { 0, 0, 0, 128 }, "tensor 'n' holds 2147483648, too much for 32 bits")]
+    [InlineData("U64", new byte[] { 255, 255, 255, 255, 255, 255, 255, 255 }, "tensor 'n' holds 18446744073709551615, too much for 32 bits")]
+    [InlineData("I64", new byte[] { 255, 255, 255, 127, 255, 255, 255, 255 }, "tensor 'n' holds -2147483649, too much for 32 bits")]
+    [InlineData("BOOL", new byte[] { 2 }, "tensor 'n' is BOOL and holds 2, neither 0 nor 1")]
+    [InlineData("F8_E4M3", new byte[] { 0 }, "tensor 'n' has dtype F8_E4M3, which cannot be read")]
+    [InlineData("F8_E5M2", new byte[] { 0 }, "tensor 'n' has dtype F8_E5M2, which cannot be read")]
+    [InlineData("F8_E8M0", new byte[] { 0 }, "tensor 'n' has dtype F8_E8M0, which cannot be read")]
+    [InlineData("C64", new byte[] { 0, 0, 0, 0, 0, 0, 0, 0 }, "tensor 'n' has dtype C64, which cannot be read")]
+    public void WhatDoesNotFitIsRefusedWhenItIsRead(string dtype, byte[] data, string reason)
+    {
+        string header = $$$"""{"n":{"dtype":"{{{dtype}}}","shape":[1],"data_offsets":[0,{{{data.Length}}}]}}""";
+        Write(header, data);
+        using var file = Load();
+        Assert.Equal(1, file["n"].Count);
+        string message = Assert.Throws<FileFormatException>(() => file.Read("n")).Message;
+        Assert.StartsWith($"{Path}: {reason}", message);
+    }
+
+    [Fact]
+    public void DoublesAreRoundedToTheNearestFloat()
+    {
+        byte[] data = [.. BitConverter.GetBytes(0.1), .. BitConverter.GetBytes(1e300), .. BitConverter.GetBytes(1 + 3 * Math.Pow(2, -25))];
+        Write("""{"d":{"dtype":"F64","shape":[3],"data_offsets":[0,24]}}""", data);
+        using var file = Load();
+        Assert.Equal([0.1f, float.PositiveInfinity, 1 + MathF.Pow(2, -23)], file.Read("d").ToArray());
+    }
+
+    [Fact]
+    public void NumbersNeedNotBeAligned()
+    {
+        Write("""{"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"f":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}}""", [7, 0, 0, 0x80, 0x3F, 0, 0, 0, 0xC0]);
+        using var file = Load();
+        Assert.Equal([7], file.Read("b").ToInt32Array());
+        Assert.Equal([1, -2], file.Read("f").ToArray());
+    }
+
+    /// <summary>12 GiB of which the disk holds a few pages, as a file with holes.</summary>
+    [SkippableFact]
+    public void AFileLargerThanMemoryIsOpenedAndReadInParts()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "files have no holes by themselves there");
+        const long Large = 4L * int.MaxValue, Half = Large / 2;
+        string header = $$$"""
+            {"large":{"dtype":"F32","shape":[{{{int.MaxValue}}}],"data_offsets":[0,{{{Large}}}]},
+            "half":{"dtype":"F16","shape":[{{{Half / 2}}}],"data_offsets":[{{{Large}}},{{{Large + Half}}}]},
+            "last":{"dtype":"I32","shape":[2],"data_offsets":[{{{Large + Half}}},{{{Large + Half + 8}}}]}}
+            """;
+        Write(header, []);
+        using (var stream = new FileStream(Path, FileMode.Open))
+        {
+            stream.SetLength(stream.Length + Large + Half + 8);
+            stream.Seek(-8, SeekOrigin.End);
+            stream.Write([5, 0, 0, 0, 6, 0, 0, 0]);
+        }
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        using (var file = Load())
+        {
+            Assert.Equal(int.MaxValue, file["large"].Count);
+            Assert.Equal([5, 6], file.Read("last").ToInt32Array());
+        }
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 16);
+    }
+
+    [SkippableFact]
+    public void AClosedFileIsNoLongerMapped()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "only Linux lists the mappings of a process in a file");
+        SaveSample();
+        var file = Load();
+        file.Read("b");
+        Assert.Contains(Path, File.ReadAllText("/proc/self/maps"));
+        file.Dispose();
+        Assert.DoesNotContain(Path, File.ReadAllText("/proc/self/maps"));
+        Assert.Throws<ObjectDisposedException>(() => file.Read("b"));
+        // Nor does a file that is refused stay open.
+        File.WriteAllBytes(Path, [.. File.ReadAllBytes(Path), 0]);
+        Assert.Throws<FileFormatException>(Load);
+        Assert.DoesNotContain(Path, File.ReadAllText("/proc/self/maps"));
+        Assert.DoesNotContain(Directory.GetFiles("/proc/self/fd"), descriptor => new FileInfo(descriptor).LinkTarget == Path);
+    }
+
+    [Fact]
+    public void AFileCanBeDeletedWhileItIsOpen()
+    {
+        SaveSample();
+        using var file = Load();
+        File.Delete(Path);
+        Assert.Equal([1, 2], file.Read("b").ToInt32Array());
     }
 
     [Fact]
