@@ -125,8 +125,10 @@ internal sealed class ColorCells
             int middle = 0;
             for (int i = 0; i < cells.Length; i++)
             {
-                if (cells[i][_longest] < _mean[_longest])
-                    (cells[i], cells[middle++]) = (cells[middle], cells[i]);
+                if (cells[i][_longest] >= _mean[_longest])
+                    continue;
+                (cells[i], cells[middle]) = (cells[middle], cells[i]);
+                middle++;
             }
             middle = Math.Clamp(middle, 1, cells.Length - 1);
             return (new Box(_cells[..middle]), new Box(_cells[middle..]));

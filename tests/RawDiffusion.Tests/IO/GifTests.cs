@@ -63,7 +63,7 @@ public class GifTests
         Assert.Equal(image.Pixels.ToArray(), Decode((image, 0.1)).Frames[0].Pixels);
     }
 
-    /// <summary>256 of 16.7 million colours: a cell of a cube cut into 256 equal boxes is 40 wide, an eighth of it the mean error.</summary>
+    /// <summary>256 colours cut the cube into boxes 40 wide; the mean distance from the middle of one, along an axis, is a quarter of that.</summary>
     [Fact]
     public void ManyColoursAreReplacedByNearOnes()
     {
@@ -75,7 +75,7 @@ public class GifTests
             for (int x = 0; x < 200; x++)
                 (smooth[x, y][0], smooth[x, y][1], smooth[x, y][2]) = ((byte)x, (byte)y, (byte)((x + y) / 2));
         }
-        Assert.InRange(Error(uniform), 0, 15);
+        Assert.InRange(Error(uniform), 0, 12);
         // A surface in the cube takes far fewer boxes than all of it: 16 x 16 of them, 12.5 wide.
         Assert.InRange(Error(smooth), 0, 4);
 
@@ -86,17 +86,21 @@ public class GifTests
         }
     }
 
-    [Fact]
-    public void AFewColoursAmongManyKeepTheirPlace()
+    /// <summary>The lines of a grid of coloured noise, for example, stay grey.</summary>
+    [Theory]
+    [InlineData(128, 128, 128)]
+    [InlineData(250, 20, 30)]
+    [InlineData(0, 0, 0)]
+    public void AColourOfManyPixelsStaysAsItIsAmongManyOthers(byte red, byte green, byte blue)
     {
-        // Half of the picture is one red; a palette that counts pixels must not blur it.
         var random = new Random(4);
         var image = new Image(100, 100);
         random.NextBytes(image.Pixels);
-        for (int i = 0; i < 5000; i++)
-            new byte[] { 250, 20, 30 }.CopyTo(image.Pixels[(3 * i)..]);
+        for (int i = 0; i < 1000; i++)
+            new[] { red, green, blue }.CopyTo(image.Pixels[(3 * i)..]);
         byte[] decoded = Decode((image, 0.1)).Frames[0].Pixels;
-        Assert.InRange(Math.Abs(decoded[0] - 250) + Math.Abs(decoded[1] - 20) + Math.Abs(decoded[2] - 30), 0, 6);
+        // A few of the other 9,000 pixels share its box.
+        Assert.InRange(Math.Abs(decoded[0] - red) + Math.Abs(decoded[1] - green) + Math.Abs(decoded[2] - blue), 0, 3);
     }
 
     [Fact]
