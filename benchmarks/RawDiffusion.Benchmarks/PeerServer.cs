@@ -16,29 +16,44 @@ internal static class PeerServer
         while (Console.ReadLine() is { } line)
         {
             var request = JsonNode.Parse(line)!.AsObject();
-            double seconds = request["seconds"]!.GetValue<double>();
-            if (request["op"]!.GetValue<string>() == "peak")
+            switch (request["op"]!.GetValue<string>())
             {
-                Answer(new JsonObject { ["gflops"] = PeakFlops.Fma() });
-                continue;
+                case "peak":
+                    Answer(new JsonObject { ["gflops"] = PeakFlops.Fma() });
+                    continue;
+                case "memory":
+                    Answer(new JsonObject { ["bytes"] = PeakMemory() });
+                    continue;
             }
             if (line != key)
             {
                 key = line;
                 step = PeerCases.Create(request);
             }
-            Answer(new JsonObject { ["ours"] = Median(step, seconds) });
+            Answer(new JsonObject
+            {
+                ["ours"] = Median(step, request["seconds"]!.GetValue<double>(), Number(request, "warmups", 2), Number(request, "least", 3)),
+            });
         }
     }
 
-    /// <summary>Two warm-up calls, then calls until the time is used, at least three.</summary>
-    private static double Median(Action step, double seconds)
+    private static int Number(JsonObject request, string name, int otherwise) => request[name]?.GetValue<int>() ?? otherwise;
+
+    /// <summary>Bytes: the high-water mark of what this process had in memory.</summary>
+    private static long PeakMemory()
     {
-        step();
-        step();
+        string line = File.ReadLines("/proc/self/status").First(line => line.StartsWith("VmHWM:", StringComparison.Ordinal));
+        return 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
+    }
+
+    /// <summary>Warm-up calls, then calls until the time is used, at least so many.</summary>
+    private static double Median(Action step, double seconds, int warmups, int least)
+    {
+        for (int i = 0; i < warmups; i++)
+            step();
         var times = new List<double>();
         long end = Stopwatch.GetTimestamp() + (long)(seconds * Stopwatch.Frequency);
-        while (Stopwatch.GetTimestamp() < end || times.Count < 3)
+        while (Stopwatch.GetTimestamp() < end || times.Count < least)
         {
             long start = Stopwatch.GetTimestamp();
             step();

@@ -1,7 +1,8 @@
 """Compares RawDiffusion with PyTorch on this machine: both processes alive, asked in turn, round after round.
 
 Usage: compare.py BENCHMARK_DLL [--threads N] [--rounds N] [--seconds S] [--only TEXT] [--out FILE]
-Prints a markdown table: medians over the rounds, the ratio against PyTorch's fastest lane, and the range of that ratio.
+Prints a markdown table: medians over the rounds, the ratio against PyTorch's fastest lane, and the range of that ratio. Cases
+that are whole runs also say how much memory each side takes, in processes of their own that do nothing else.
 """
 import argparse
 import datetime
@@ -35,6 +36,9 @@ def cases():
         # Two products forward, five backward (the scores are computed again).
         yield name, request, 7 * 2 * batch * heads * queries * keys * dim, 1.5
     yield "2-D MLP training step, 3x128, batch 512", {"op": "mlp_step", "batch": 512}, None, 10
+    yield "UNet training step, 1.6 M parameters, 28x28x1, batch 64", {"op": "unet_step", "batch": 64, "least": 2, "memory": True}, None, 2
+    request = {"op": "unet_sample", "count": 64, "steps": 50, "warmups": 0, "least": 1, "memory": True}
+    yield "UNet, 64 images of 28x28x1 with DDIM-50", request, None, 2
 
 
 class Peer:
@@ -48,7 +52,7 @@ class Peer:
             sys.exit(f"a peer ended with exit code {self.process.wait()}")
         return json.loads(line)
 
-    def ask(self, request, seconds):
+    def ask(self, request, seconds=0):
         self.process.stdin.write(json.dumps({**request, "seconds": seconds}) + "\n")
         self.process.stdin.flush()
         return self.read()
@@ -56,6 +60,15 @@ class Peer:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def megabytes(start, request):
+    """The most memory that a process of its own holds while it runs the case, in 10^6 bytes."""
+    peer = start()
+    peer.ask(request)
+    answer = peer.ask({"op": "memory"})["bytes"] / 1e6
+    peer.close()
+    return answer
 
 
 def cpu_name():
@@ -78,9 +91,15 @@ def main():
 
     threads = str(options.threads)
     environment = {**os.environ, "RAWDIFFUSION_THREADS": threads, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    ours = Peer(["dotnet", options.benchmark_dll, "peer"], environment)
-    torch = Peer([sys.executable, os.path.join(HERE, "torch_cpu.py"), threads], environment)
-    peak = ours.ask({"op": "peak"}, options.seconds)["gflops"]
+
+    def start_ours():
+        return Peer(["dotnet", options.benchmark_dll, "peer"], environment)
+
+    def start_torch():
+        return Peer([sys.executable, os.path.join(HERE, "torch_cpu.py"), threads], environment)
+
+    ours, torch = start_ours(), start_torch()
+    peak = ours.ask({"op": "peak"})["gflops"]
 
     lines = []
 
@@ -92,11 +111,12 @@ def main():
     emit(f"FMA peak measured at the start: {peak:.0f} GFLOP/s. {options.rounds} alternating rounds of {options.seconds} s per side and lane; "
          "medians; ratio = PyTorch's fastest lane / ours, and its range over the rounds.")
     emit("")
-    emit("| case | ours ms | PyTorch ms | lane | ratio | range | goal | ours GFLOP/s | % of peak | PyTorch GFLOP/s |")
-    emit("|---|---|---|---|---|---|---|---|---|---|")
+    emit("| case | ours ms | PyTorch ms | lane | ratio | range | goal | ours GFLOP/s | % of peak | PyTorch GFLOP/s | ours MB | PyTorch MB |")
+    emit("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for name, request, flops, goal in cases():
         if options.only and options.only not in name:
             continue
+        memory = request.pop("memory", False)
         own, peer = [], {}
         for _ in range(options.rounds):
             own.append(ours.ask(request, options.seconds)["ours"])
@@ -106,9 +126,10 @@ def main():
         mine, other = statistics.median(own), statistics.median(peer[lane])
         ratios = [b / a for a, b in zip(own, peer[lane])]
         rates = [f"{flops / mine / 1e9:.0f}", f"{100 * flops / mine / 1e9 / peak:.0f}", f"{flops / other / 1e9:.0f}"] if flops else ["", "", ""]
+        held = [f"{megabytes(start_ours, request):.0f}", f"{megabytes(start_torch, {**request, 'lane': lane}):.0f}"] if memory else ["", ""]
         emit("| " + " | ".join([
             name, f"{mine * 1e3:.3f}", f"{other * 1e3:.3f}", lane, f"{other / mine:.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}",
-            str(goal or ""), *rates]) + " |")
+            str(goal or ""), *rates, *held]) + " |")
     ours.close()
     torch.close()
     if options.out:

@@ -2,6 +2,8 @@
 
 A request is a line of JSON, {"op": ..., parameters, "seconds": how long to measure}; the answer is a line with the median
 seconds per call of every lane. Lanes are ways an ordinary user might run the same computation; the fastest one counts.
+"warmups" and "least" are the numbers of calls before the clock starts and on the clock at least. {"op": "memory"} asks for the
+most memory that this process has held.
 """
 import json
 import math
@@ -14,13 +16,13 @@ import torch.nn.functional as F
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def timed(step, seconds):
-    """Median seconds per call: two warm-up calls, then calls until the time is used, at least three."""
-    step()
-    step()
+def timed(step, seconds, warmups, least):
+    """Median seconds per call: warm-up calls, then calls until the time is used, at least so many."""
+    for _ in range(warmups):
+        step()
     times = []
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
+    while time.perf_counter() < end or len(times) < least:
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
@@ -75,23 +77,33 @@ def attention(batch, heads, queries, keys, dim):
     return {"eager": step}
 
 
+def peak_memory():
+    """Bytes: the high-water mark of what this process had in memory."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
 OPERATIONS = {"gemm": gemm, "conv": conv, "group_norm": group_norm, "attention": attention}
 
 
 def main():
     from torch_mlp import mlp_step
-    OPERATIONS["mlp_step"] = mlp_step
+    from torch_unet_cases import unet_sample, unet_step
+    OPERATIONS.update(mlp_step=mlp_step, unet_step=unet_step, unet_sample=unet_sample)
     torch.manual_seed(0)
     torch.set_num_threads(int(sys.argv[1]))
     print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     cached_key, lanes = None, {}
     for line in sys.stdin:
         request = json.loads(line)
-        seconds = request.pop("seconds")
+        if request["op"] == "memory":
+            print(json.dumps({"bytes": peak_memory()}), flush=True)
+            continue
+        seconds, warmups, least = request.pop("seconds"), request.pop("warmups", 2), request.pop("least", 3)
         key = json.dumps(request)
         if key != cached_key:
             cached_key, lanes = key, OPERATIONS[request.pop("op")](**request)
-        print(json.dumps({name: timed(step, seconds) for name, step in lanes.items()}), flush=True)
+        print(json.dumps({name: timed(step, seconds, warmups, least) for name, step in lanes.items()}), flush=True)
 
 
 if __name__ == "__main__":
