@@ -6,7 +6,8 @@ namespace RawDiffusion.Backends;
 /// </summary>
 public abstract class Storage(Backend backend)
 {
-    public Backend Backend { get; } = backend;
+    /// <summary>Whose memory this is: the backend that operations on it are asked of.</summary>
+    public Backend Backend { get; internal set; } = backend;
 
     public DType DType { get; protected set; }
 
