@@ -24,7 +24,7 @@ internal static class PeerCases
             "group_norm" => GroupNorm(Number("batch"), Number("size"), Number("channels"), Number("groups"), Flag("silu")),
             "attention" => Attention(Number("batch"), Number("heads"), Number("queries"), Number("keys"), Number("dim")),
             "mlp_step" => MlpStep(Number("batch")),
-            "unet_step" => UNetCases.Step(Number("batch")),
+            "unet_step" => UNetCases.Step(Number("batch"), Device.Cpu),
             "unet_sample" => UNetCases.Sample(Number("count"), Number("steps")),
             var unknown => throw new ArgumentException($"unknown operation '{unknown}'"),
         };

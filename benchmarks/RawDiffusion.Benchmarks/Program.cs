@@ -1,7 +1,14 @@
 using BenchmarkDotNet.Running;
 using RawDiffusion.Benchmarks;
 
-if (args is ["peer"])
-    PeerServer.Run();
-else
-    BenchmarkSwitcher.FromAssembly(typeof(PeerServer).Assembly).Run(args);
+switch (args)
+{
+    case ["peer"]:
+        PeerServer.Run();
+        return 0;
+    case ["profile", ..]:
+        return ProfileCommand.Run(args.AsSpan(1));
+    default:
+        BenchmarkSwitcher.FromAssembly(typeof(PeerServer).Assembly).Run(args);
+        return 0;
+}

@@ -1,3 +1,4 @@
+using RawDiffusion.Backends;
 using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
@@ -20,16 +21,30 @@ internal static class UNetCases
     };
 
     /// <summary>A training step: noise, network, mean squared error, backward pass, AdamW.</summary>
-    public static Action Step(int batch)
+    public static Action Step(int batch, Backend device)
     {
         var generator = new Generator(0);
-        var model = new UNet2D(Config, generator, Device.Cpu);
-        var schedule = new DiscreteSchedule(new LinearSchedule());
-        var x0 = Tensor.Randn(generator, [batch, Size, Size, 1], Device.Cpu);
+        var model = new UNet2D(Config, generator, device);
+        var schedule = new DiscreteSchedule(new LinearSchedule(), device: device);
+        var x0 = Tensor.Randn(generator, [batch, Size, Size, 1], device);
         var trainer = new Trainer(
             new AdamW(model.NamedParameters(), 1e-4), ema: null, new TrainerOptions { Steps = int.MaxValue, LearningRate = 1e-4 },
             () => SimpleLoss.Compute((x, t) => model.Forward(x, t), schedule, x0, generator));
         return () => trainer.RunStep(readLoss: false);
+    }
+
+    /// <summary>One evaluation of the network without the tape, as in sampling.</summary>
+    public static Action Forward(int batch, Backend device)
+    {
+        var generator = new Generator(0);
+        var model = new UNet2D(Config, generator, device);
+        Tensor x = Tensor.Randn(generator, [batch, Size, Size, 1], device), t = Tensor.Full([batch], 500, device);
+        return () =>
+        {
+            using var noGrad = new NoGrad();
+            using var scope = new MemoryScope();
+            model.Forward(x, t);
+        };
     }
 
     /// <summary>DDIM with eta 0 from noise to images.</summary>

@@ -63,11 +63,11 @@ public sealed class ResnetBlock : Module
         var h = Activate(Norm1.Forward(x));
         if (_resample != Resample.None)
             (x, h) = (Resampled(x), Resampled(h));
-        h = Conv1.Forward(h);
-        var t = TimeEmbProj.Forward(time).Reshape(x.Shape[0], 1, 1, TimeEmbProj.Weight.Shape[0]);
-        h = _config.ScaleShift ? ScaleAndShift(Norm2.Forward(h), t) : Activate(Norm2.Forward(h + t));
-        h = Conv2.Forward(Dropout.Forward(h));
-        var y = (ConvShortcut?.Forward(x) ?? x) + h;
+        var t = TimeEmbProj.Forward(time);
+        h = _config.ScaleShift
+            ? ScaleAndShift(Norm2.Forward(Conv1.Forward(h)), t.Reshape(x.Shape[0], 1, 1, t.Shape[1]))
+            : Activate(Norm2.Forward(Conv1.Forward(h, sampleBias: t)));
+        var y = Conv2.Forward(Dropout.Forward(h), residual: ConvShortcut?.Forward(x) ?? x);
         return _scale == 1 ? y : y / _scale;
     }
 
