@@ -14,7 +14,8 @@ public sealed class FileFormatException(string path, string reason, Exception? i
     /// <summary>Text that came from a file, in quotes, cut where it is long.</summary>
     public static string Quote(string text) => text.Length > LongestQuote ? $"'{text[..LongestQuote]}...'" : $"'{text}'";
 
-    private static string OneLine(string message) =>
+    /// <summary>A text with '?' in place of line ends and other control characters.</summary>
+    internal static string OneLine(string message) =>
         string.Create(message.Length, message, static (span, text) =>
         {
             for (int i = 0; i < span.Length; i++)

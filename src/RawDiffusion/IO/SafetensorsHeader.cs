@@ -61,6 +61,10 @@ internal sealed class SafetensorsHeader
         _ => 0,
     };
 
+    /// <summary>Whether these first bytes of a file are a length that a header can have, and the begin of a header.</summary>
+    public static bool IsSafetensors(ReadOnlySpan<byte> begin) =>
+        begin.Length > LengthBytes && begin[LengthBytes] == '{' && BinaryPrimitives.ReadUInt64LittleEndian(begin) <= LongestHeader;
+
     /// <param name="json">The header without its length.</param>
     /// <param name="dataLength">Number of bytes after the header.</param>
     /// <exception cref="FileFormatException">The header is malformed or does not fit the data.</exception>
