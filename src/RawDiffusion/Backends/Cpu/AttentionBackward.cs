@@ -11,6 +11,8 @@ namespace RawDiffusion.Backends.Cpu;
 /// </remarks>
 internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, ISimd<V>
 {
+    private static readonly WorkerScratch s_scratch = new();
+
     /// <summary>A last block takes up to half a block more rather than leave a small one.</summary>
     private const int QueryBlock = 48, LongestQueryBlock = 72;
 
@@ -25,7 +27,6 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
 
     // gq of every run, [runs, Batch, QueryLength, Heads, HeadDim]; gq itself where there is one run.
     private float* _queryGradients;
-    private float* _scratch;
     private nint _scratchLength;
 
     public static void Run(
@@ -50,8 +51,6 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
         body._runLength = (blocks + wanted - 1) / wanted * KeyBlock;
         body._runs = (g.KeyLength + body._runLength - 1) / body._runLength;
         body._scratchLength = ScratchLength(g.HeadDim);
-        var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked((int)body._scratchLength * Workers.Count));
-        body._scratch = scratch.Floats;
         int length = pairs * g.QueryLength * g.HeadDim;
         Storage? runs = body._runs > 1 ? backend.Allocate(DType.Float32, checked(length * body._runs)) : null;
         body._queryGradients = runs is null ? gq : ((CpuStorage)runs).Floats;
@@ -61,7 +60,6 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
             OrderedSum.Rows(body._queryGradients, length, body._runs, length, gq);
             backend.Release(runs);
         }
-        backend.Release(scratch);
     }
 
     private static int ScoreRow => AttentionTiles<V>.RoundPanels(LongestKeyBlock);
@@ -79,7 +77,7 @@ internal unsafe struct AttentionBackward<V> : IParallelBody where V : struct, IS
         for (int start = run * _runLength; start < end;)
         {
             int keys = end - start <= LongestKeyBlock ? end - start : KeyBlock;
-            Keys(pair, run, start, keys, start == run * _runLength, _scratch + worker * _scratchLength);
+            Keys(pair, run, start, keys, start == run * _runLength, s_scratch.Get<float>(worker, _scratchLength));
             start += keys;
         }
     }

@@ -8,6 +8,8 @@ namespace RawDiffusion.Backends.Cpu;
 /// <remarks>An item is one (sample, head), or a run of its queries where there are few of those.</remarks>
 internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISimd<V>
 {
+    private static readonly WorkerScratch s_scratch = new();
+
     /// <summary>A last block takes up to half a block more rather than leave a small one.</summary>
     private const int QueryBlock = 72, LongestQueryBlock = 108;
 
@@ -19,7 +21,6 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
     private AttentionGeometry _g;
     private float* _q, _k, _v, _y, _logSumExp;
     private int _runLength, _runs;
-    private float* _scratch;
     private nint _scratchLength;
 
     public static void Run(CpuBackend backend, in AttentionGeometry g, float* q, float* k, float* v, float* y, float* logSumExp)
@@ -31,10 +32,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         body._runLength = (blocks + wanted - 1) / wanted * QueryBlock;
         body._runs = (g.QueryLength + body._runLength - 1) / body._runLength;
         body._scratchLength = body.ScratchLength();
-        var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked((int)body._scratchLength * Workers.Count));
-        body._scratch = scratch.Floats;
         Workers.For(pairs * body._runs, body);
-        backend.Release(scratch);
     }
 
     private readonly nint ScratchLength()
@@ -54,7 +52,7 @@ internal unsafe struct AttentionForward<V> : IParallelBody where V : struct, ISi
         int batch = pair / _g.Heads, head = pair % _g.Heads;
         nint row = (nint)_g.Heads * _g.HeadDim;
         int dim = _g.HeadDim, lanes = AttentionTiles<V>.RowLength(dim);
-        float* keys = _scratch + worker * _scratchLength;
+        float* keys = s_scratch.Get<float>(worker, _scratchLength);
         float* values = keys + (nint)AttentionTiles<V>.RoundPanels(_g.KeyLength) * dim;
         float* block = values + (nint)lanes * _g.KeyLength;
         nint keyStart = (nint)batch * _g.KeyLength * row + head * dim;

@@ -25,12 +25,14 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
 
     private static int TileFloats => ConvKernels.GradRows * ConvKernels.GradVectors * V.Count;
 
+    private static readonly WorkerScratch s_scratch = new();
+
     private readonly Conv2dGeometry _g;
     private readonly Layout _l;
     private readonly ConvPatch<V> _patch;
-    private readonly float* _x, _gy, _gw, _sums, _scratch;
+    private readonly float* _x, _gy, _gw, _sums;
 
-    private ConvGradWeight(in Conv2dGeometry g, in Layout layout, float* x, float* gy, float* gw, float* sums, float* scratch)
+    private ConvGradWeight(in Conv2dGeometry g, in Layout layout, float* x, float* gy, float* gw, float* sums)
     {
         _g = g;
         _l = layout;
@@ -39,7 +41,6 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
         _gy = gy;
         _gw = gw;
         _sums = sums;
-        _scratch = scratch;
     }
 
     public static void Run(CpuBackend backend, in Conv2dGeometry g, float* x, float* gy, float* gw)
@@ -51,11 +52,9 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
             return;
         }
         var sums = (CpuStorage)backend.Allocate(DType.Float32, checked((int)(layout.Items * layout.ItemFloats)));
-        var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(layout.ScratchFloats * Workers.Count));
-        var work = new ConvGradWeight<V>(g, layout, x, gy, gw, sums.Floats, scratch.Floats);
+        var work = new ConvGradWeight<V>(g, layout, x, gy, gw, sums.Floats);
         Workers.For(layout.Items, new ItemBody(work));
         Workers.For(layout.Items / layout.Chunks, new CombineBody(work));
-        backend.Release(scratch);
         backend.Release(sums);
     }
 
@@ -142,7 +141,7 @@ internal readonly unsafe struct ConvGradWeight<V> where V : struct, ISimd<V>
         var (group, inBlock, outBlock) = BlockOf(block);
         int firstVector = inBlock * _l.InBlockVectors, vectors = Math.Min(_l.InBlockVectors, _l.InVectors - firstVector);
         int firstTile = outBlock * _l.OutBlockTiles, tiles = Math.Min(_l.OutBlockTiles, _l.OutTiles - firstTile);
-        float* panels = _scratch + (nint)worker * _l.ScratchFloats;
+        float* panels = s_scratch.Get<float>(worker, _l.ScratchFloats);
         float* grads = panels + (nint)_l.InBlockVectors * _l.PanelFloats;
         var offsets = (nint*)(grads + (nint)_l.OutBlockTiles * _l.GradTileFloats);
         float* sums = _sums + index * _l.ItemFloats;

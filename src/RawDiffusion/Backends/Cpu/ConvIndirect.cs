@@ -18,14 +18,16 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     /// <summary>Rows of taps shorter than this are gathered into a patch first: following pointers would cost more.</summary>
     private const int ShortRun = 16;
 
+    private static readonly WorkerScratch s_scratch = new();
+
     private readonly ConvPlan _plan;
-    private readonly float* _x, _w, _y, _packed, _zeros, _biases, _scratch;
+    private readonly float* _x, _w, _y, _packed, _zeros, _biases;
     private readonly ConvPatch<V> _patch;
     private readonly bool _dot, _gather;
     private readonly int _panels, _panelColumns, _panelsPerItem, _scratchPerWorker;
     private readonly nint _panelStride, _biasStep, _residual;
 
-    private ConvIndirect(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y, in Layout layout, float* shared, float* scratch)
+    private ConvIndirect(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y, in Layout layout, float* shared)
     {
         _plan = plan;
         _x = x;
@@ -39,7 +41,6 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         _zeros = shared;
         _biases = shared + layout.Zeros;
         _packed = _biases + layout.Biases;
-        _scratch = scratch;
     }
 
     public static void Run(CpuBackend backend, in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y)
@@ -49,14 +50,12 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         var layout = new Layout(plan, addends.BiasRows(plan.Batch));
         int panels = plan.Groups * layout.Panels;
         var shared = (CpuStorage)backend.Allocate(DType.Float32, checked((int)(layout.Zeros + layout.Biases + panels * layout.PanelStride)));
-        var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(layout.ScratchPerWorker * Workers.Count));
-        var work = new ConvIndirect<V>(plan, x, w, addends, y, layout, shared.Floats, scratch.Floats);
+        var work = new ConvIndirect<V>(plan, x, w, addends, y, layout, shared.Floats);
         new Span<float>(shared.Floats, layout.Zeros).Clear();
         addends.WriteBiases(plan.Batch, plan.Groups * plan.Outputs, layout.BiasStep, work._biases);
         Workers.ForRange(panels, Math.Max(1, 16384 / Math.Max(1, (int)layout.PanelStride)), new PackBody(work));
         int panelItems = (panels + layout.PanelsPerItem - 1) / layout.PanelsPerItem;
         Workers.For(layout.Chunks * panelItems, new ChunkBody(work, panelItems));
-        backend.Release(scratch);
         backend.Release(shared);
     }
 
@@ -168,7 +167,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     private void Chunk(int chunk, int panelItem, int worker)
     {
         int start = chunk * PixelsPerChunk, end = Math.Min(_plan.GridPoints, start + PixelsPerChunk);
-        float* scratch = _scratch + (nint)worker * _scratchPerWorker;
+        float* scratch = s_scratch.Get<float>(worker, _scratchPerWorker);
         var tiles = (ConvTile*)scratch;
         float* part = scratch + TableFloats(_plan.TapRows * _plan.TapColumns);
         float* patches = part + PartFloats;

@@ -7,6 +7,8 @@ namespace RawDiffusion.Backends.Cpu;
 /// </summary>
 internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, ISimd<V>
 {
+    private static readonly WorkerScratch s_scratch = new();
+
     private enum Phase
     {
         Images,
@@ -45,7 +47,7 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
             _gy = gy,
             _gx = gx,
         };
-        int slots = body._plan.SplitsImages ? g.Batch : Workers.Count;
+        int slots = body._plan.SplitsImages ? g.Batch : 0;
         var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(slots * body.SlotLength));
         var affine = (CpuStorage)backend.Allocate(DType.Float32, checked(2 * g.Batch * g.Channels));
         body._scratch = scratch.Floats;
@@ -77,7 +79,7 @@ internal unsafe struct GroupNormBackward<V> : IParallelBody where V : struct, IS
     {
         if (_phase == Phase.Images)
         {
-            float* slot = _scratch + (nint)worker * SlotLength;
+            float* slot = s_scratch.Get<float>(worker, SlotLength);
             Prepare(index, slot);
             for (int chunk = 0; chunk < _plan.Chunks; chunk++)
                 Sums(index, chunk, slot);

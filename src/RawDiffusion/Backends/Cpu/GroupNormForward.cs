@@ -15,6 +15,8 @@ namespace RawDiffusion.Backends.Cpu;
 /// </remarks>
 internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISimd<V>
 {
+    private static readonly WorkerScratch s_scratch = new();
+
     private enum Phase
     {
         Images,
@@ -47,7 +49,7 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
             _mean = mean,
             _rstd = rstd,
         };
-        int slots = body._plan.SplitsImages ? g.Batch : Workers.Count;
+        int slots = body._plan.SplitsImages ? g.Batch : 0;
         var scratch = (CpuStorage)backend.Allocate(DType.Float32, checked(slots * body.SlotLength));
         body._scratch = scratch.Floats;
         if (body._plan.SplitsImages)
@@ -72,7 +74,7 @@ internal unsafe struct GroupNormForward<V> : IParallelBody where V : struct, ISi
     {
         if (_phase == Phase.Images)
         {
-            float* slot = _scratch + (nint)worker * SlotLength;
+            float* slot = s_scratch.Get<float>(worker, SlotLength);
             for (int chunk = 0; chunk < _plan.Chunks; chunk++)
                 Statistics(index, chunk, slot);
             Fold(index, slot);
