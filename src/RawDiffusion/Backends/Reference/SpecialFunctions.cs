@@ -1,7 +1,7 @@
 namespace RawDiffusion.Backends.Reference;
 
 /// <summary>Functions that System.Math lacks, in float64 with about 15 digits.</summary>
-internal static class SpecialFunctions
+public static class SpecialFunctions
 {
     private const double TwoOverSqrtPi = 1.1283791670955126;
 
@@ -25,13 +25,11 @@ internal static class SpecialFunctions
         // NaN takes neither branch.
         if (x < 2)
             return 1 - Erf(x);
-        // The continued fraction exp(-x^2) / sqrt(pi) / (x + (1/2)/(x + (2/2)/(x + (3/2)/(x + ...)))) from the inside out:
-        // 60 levels are enough for 15 digits from 2 on.
-        double fraction = x;
-        for (int n = 60; n >= 1; n--)
-            fraction = x + n / 2.0 / fraction;
-        return TwoOverSqrtPi / 2 * Math.Exp(-x * x) / fraction;
+        return Math.Exp(-x * x) / TailFraction(x);
     }
+
+    /// <summary>ln(1 - erf(x)), also where 1 - erf(x) itself is too small to be told from 0.</summary>
+    public static double LogErfC(double x) => x < 2 ? Math.Log(1 - Erf(x)) : -x * x - Math.Log(TailFraction(x));
 
     /// <summary>The distribution function of the standard normal.</summary>
     public static double NormalCdf(double x) => 0.5 * ErfC(-x / Math.Sqrt(2));
@@ -41,5 +39,17 @@ internal static class SpecialFunctions
     {
         double u = 1 + x;
         return u == 1 ? x : double.IsFinite(u) && u > 0 ? Math.Log(u) * x / (u - 1) : Math.Log(u);
+    }
+
+    /// <summary>
+    /// sqrt(pi) (x + (1/2)/(x + (2/2)/(x + (3/2)/(x + ...)))), which is exp(-x^2) / erfc(x) for x > 0, from the inside out: 60 levels
+    /// are enough for 15 digits from 2 on.
+    /// </summary>
+    private static double TailFraction(double x)
+    {
+        double fraction = x;
+        for (int n = 60; n >= 1; n--)
+            fraction = x + n / 2.0 / fraction;
+        return fraction * (2 / TwoOverSqrtPi);
     }
 }
