@@ -32,6 +32,8 @@ public static class DataSets
         Points("checkerboard", "the dark squares of a 4 x 4 board", new Checkerboard()),
         Points("swiss-roll", "a spiral of one and a half turns", new SwissRoll()),
         Points("pinwheel", "five curved arms", new Pinwheel()),
+        Digits("digits", "digits as if written by hand", colored: false),
+        Digits("colour-digits", "the same in ten colours", colored: true),
         new("mnist", "handwritten digits", [Mnist.Side, Mnist.Side, 1], Mnist.Classes, "60,000 and 10,000 to be judged by")
         {
             Open = static options => Mnist.Open(options.Directory ?? throw new ArgumentException("mnist needs a folder with its files")),
@@ -49,4 +51,10 @@ public static class DataSets
 
     private static DataSetInfo Points(string name, string description, IPointDistribution distribution) =>
         new(name, description, [2], 0, Drawn) { Open = _ => new PointData(name, distribution) };
+
+    private static DataSetInfo Digits(string name, string description, bool colored)
+    {
+        var data = new DigitData(colored);
+        return new DataSetInfo(name, description, data.SampleShape, Mnist.Classes, Drawn) { Open = _ => data };
+    }
 }

@@ -14,6 +14,8 @@ public class TrainingDataTests
     {
         ["points"] = new PointData("eight-gaussians", new EightGaussians()),
         ["images"] = MakeImages(maxShift: 0, mirror: false),
+        ["digits"] = new DigitData(colored: false),
+        ["coloured digits"] = new DigitData(colored: true),
         ["augmented images"] = MakeImages(maxShift: 2, mirror: true),
     };
 
@@ -31,6 +33,7 @@ public class TrainingDataTests
             int[] labels = whole.Labels!.ToInt32Array();
             Assert.Equal(labels[35..], parts[0].Labels!.ToInt32Array());
             Assert.Equal(labels[1..35], parts[2].Labels!.ToInt32Array());
+            Assert.All(labels, label => Assert.InRange(label, 0, data.Classes - 1));
         }
         Assert.Equal(0, data.Draw(5, 0, seed: 3).X.Count);
         Assert.Throws<ArgumentOutOfRangeException>(() => data.Draw(-1, 1, seed: 0));
