@@ -92,6 +92,9 @@ public abstract class Function
             if (record)
                 _versions = InputVersions();
             var output = Forward(inputs);
+            // What happens inside an operation is judged by what comes out of it.
+            if (AnomalyMode.IsEnabled && outer is null)
+                AnomalyMode.CheckForward(Name, inputs, output);
             if (!record || output.DType == DType.Int32)
                 return output;
             // A result that is an input, or has a history of its own, gets another tensor on the same memory.
@@ -122,6 +125,8 @@ public abstract class Function
                 throw new InvalidOperationException(
                     $"{Name} backward: one of its inputs, of shapes {string.Join(" and ", Inputs.ToArray().Select(x => x.Shape))}, was changed in place after the forward pass. Run the forward pass again.");
             Backward(gradOutput, gradInputs);
+            if (AnomalyMode.IsEnabled)
+                AnomalyMode.CheckBackward(Name, Inputs, gradOutput, gradInputs);
         }
         finally
         {
@@ -161,8 +166,8 @@ public abstract class Function
         return sum;
     }
 
-    /// <summary>Whether an operation on <paramref name="x"/> is recorded now.</summary>
-    internal static bool IsRecorded(Tensor x) => x.RequiresGrad && GradMode.IsEnabled;
+    /// <summary>Whether an operation on <paramref name="x"/> has to go through <see cref="Apply"/> now: it is recorded or watched.</summary>
+    internal static bool NeedsNode(Tensor x) => x.RequiresGrad && GradMode.IsEnabled || AnomalyMode.IsEnabled;
 
     private static bool Contains(ReadOnlySpan<Tensor> tensors, Tensor tensor)
     {

@@ -27,11 +27,11 @@ public static class Elementwise
 {
     /// <summary>y = f(x; a, b), of the shape of x.</summary>
     public static Tensor Unary<TOp>(Tensor x, double a = 0, double b = 0) where TOp : struct, IUnaryOperation =>
-        Function.IsRecorded(x) ? new UnaryFunction<TOp>(a, b).Apply(x) : UnaryFunction<TOp>.Compute(x, a, b);
+        Function.NeedsNode(x) ? new UnaryFunction<TOp>(a, b).Apply(x) : UnaryFunction<TOp>.Compute(x, a, b);
 
     /// <summary>z = f(x, y; a), of the shape that x and y broadcast to.</summary>
     public static Tensor Binary<TOp>(Tensor x, Tensor y, double a = 0) where TOp : struct, IBinaryOperation =>
-        Function.IsRecorded(x) || Function.IsRecorded(y) ? new BinaryFunction<TOp>(a).Apply(x, y) : BinaryFunction<TOp>.Compute(x, y, a);
+        Function.NeedsNode(x) || Function.NeedsNode(y) ? new BinaryFunction<TOp>(a).Apply(x, y) : BinaryFunction<TOp>.Compute(x, y, a);
 }
 
 internal sealed class UnaryFunction<TOp>(double a, double b) : Function where TOp : struct, IUnaryOperation
