@@ -69,9 +69,9 @@ internal static class PeerCases
         var optimizer = new AdamW(model.NamedParameters(), 1e-3);
         var ema = new Ema(model, 0.999);
         var trainer = new Trainer(
-            optimizer, ema, new TrainerOptions { Steps = int.MaxValue, LearningRate = 1e-3, MaxGradientNorm = 1 },
-            () => SimpleLoss.Compute(model.Forward, schedule, data.Sample(batch, s_generator, Device.Cpu), s_generator));
-        return () => trainer.RunStep(readLoss: false);
+            new TrainingState(model, WeightFiles.Plain(model), optimizer, ema), new TrainingConfig { Steps = int.MaxValue, Batch = batch },
+            (_, count) => new NoisedBatch(model.Forward, schedule, data.Sample(count, s_generator, Device.Cpu), null, s_generator));
+        return trainer.RunStep;
     }
 
     private static void InScope(Func<Tensor> run)

@@ -1,16 +1,17 @@
 using System.CommandLine;
 using RawDiffusion.Cli.Commands;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Training;
 
 namespace RawDiffusion.Cli;
 
 /// <summary>
-/// The <c>rawdiffusion</c> command. Exit codes: 0 done; 1 a fault of the program or a failed check; 2 the user's input cannot be
-/// used, told in one line on standard error.
+/// The <c>rawdiffusion</c> command. Exit codes: 0 done; 1 a fault of the program, a failed check or a training that diverged; 2 the
+/// user's input cannot be used, told in one line on standard error; 130 and 143 stopped by SIGINT and SIGTERM, with all work saved.
 /// </summary>
 public static class Program
 {
-    private const int BadInput = 2;
+    private const int Failed = 1, BadInput = 2;
 
     public static int Main(string[] args) => Run(args, Console.Error);
 
@@ -19,6 +20,7 @@ public static class Program
     {
         var train = TrainCommand.Create();
         var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.") { train, DoctorCommand.Create() };
+        Examples.ShowInHelp(root);
         try
         {
             var parsed = root.Parse(args);
@@ -32,7 +34,7 @@ public static class Program
         catch (Exception e) when (UserError.Describe(e) is { } message)
         {
             error.WriteLine($"rawdiffusion: {message}");
-            return BadInput;
+            return e is DivergedException ? Failed : BadInput;
         }
     }
 
@@ -45,7 +47,7 @@ public static class Program
             return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
         }
         if (command.Subcommands.Count > 0)
-            return command == train ? $"train needs a preset: {Names(command)}" : $"a command is needed: {Names(command)} (--help tells more)";
+            return $"a command is needed: {Names(command)} (--help tells more)";
         if (parsed.UnmatchedTokens.Count > 0)
             return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name} (--help lists them)";
         return parsed.Errors[0].Message.TrimEnd('.');

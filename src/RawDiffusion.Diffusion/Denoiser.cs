@@ -22,6 +22,12 @@ public enum Parameterisation
 public delegate Tensor DenoisingNetwork(Tensor x, Tensor times);
 
 /// <summary>
+/// The same for a network that can be told classes: labels is Int32 [n], where the number of classes stands for "not told", or null for
+/// a network without classes.
+/// </summary>
+public delegate Tensor ConditionalNetwork(Tensor x, Tensor times, Tensor? labels);
+
+/// <summary>
 /// Joins a network, what its output means and a forward process, and answers in any of x_0, eps, v and score at any time.
 /// Samplers speak to this and know nothing of networks.
 /// </summary>

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Training;
 
@@ -8,51 +7,35 @@ namespace RawDiffusion.Cli.Commands;
 /// <summary><c>rawdiffusion train mnist-classifier</c>.</summary>
 internal static class MnistClassifierCommand
 {
-    private const string Preset = "mnist-classifier";
-
     public static Command Create()
     {
-        var defaults = new MnistClassifierOptions { DataDirectory = "" };
-        var command = new Command(
-            Preset,
-            "A convolutional classifier of MNIST's digits. Example: train mnist-classifier --data-dir ~/mnist --seed 7");
-        var dataDirectory = new Option<string>("--data-dir")
-        {
-            Description = "Folder with the four IDX files of MNIST, plain or with .gz.",
-            Required = true,
-        };
-        command.Options.Add(dataDirectory);
-        var common = new CommonOptions(command, defaults.Steps, defaults.Batch, defaults.LearningRate);
+        var defaults = new MnistClassifierConfig();
+        var command = new Command(MnistClassifierRun.Preset, "A convolutional classifier of MNIST's digits, which judges generated digits. Needs 40 seconds and 300 MB on two cores.");
+        var dataDirectory = new Option<string>("--data-dir") { Description = "Folder with the four IDX files of MNIST, plain or with .gz.", Required = true };
+        var seed = new Option<ulong>("--seed") { Description = "Seed of all random numbers; the same seed gives the same bits.", DefaultValueFactory = _ => defaults.Seed };
+        var steps = new Option<int>("--steps") { Description = "Optimizer steps.", DefaultValueFactory = _ => defaults.Training.Steps };
+        var batch = new Option<int>("--batch") { Description = "Images per step.", DefaultValueFactory = _ => defaults.Training.Batch };
+        var learningRate = new Option<double>("--lr") { Description = "Largest learning rate.", DefaultValueFactory = _ => defaults.Training.LearningRate };
+        var folder = new Option<string?>("--out") { Description = "Folder for the run; by default runs/PRESET-N." };
+        var device = new Option<string>("--device") { Description = "Where to compute: cpu, or reference (float64, slow).", DefaultValueFactory = _ => defaults.Device };
+        foreach (var option in new Option[] { dataDirectory, seed, steps, batch, learningRate, folder, device })
+            command.Options.Add(option);
         command.SetAction(parsed =>
         {
-            var options = new MnistClassifierOptions
+            var options = new MnistClassifierConfig
             {
                 DataDirectory = parsed.GetValue(dataDirectory)!,
-                Seed = parsed.GetValue(common.Seed),
-                Steps = parsed.GetValue(common.Steps),
-                Batch = parsed.GetValue(common.Batch),
-                LearningRate = parsed.GetValue(common.LearningRate),
+                Seed = parsed.GetValue(seed),
+                Device = parsed.GetValue(device)!,
+                Training = defaults.Training with
+                {
+                    Steps = parsed.GetValue(steps),
+                    Batch = parsed.GetValue(batch),
+                    LearningRate = parsed.GetValue(learningRate),
+                },
             };
-            options.Check();
-            var device = common.Device(parsed);
-            return Run(options, common.Folder(parsed, Preset), device);
+            return RunCommand.Execute((reporter, stop) => MnistClassifierRun.Start(options, () => TrainOptions.Folder(parsed, folder, options.Preset), reporter, stop));
         });
-        return command;
+        return command.WithExamples("train mnist-classifier --data-dir ~/mnist", "train mnist-classifier --data-dir ~/fashion-mnist --seed 7");
     }
-
-    private static int Run(MnistClassifierOptions options, RunFolder folder, Backends.Backend device)
-    {
-        var reporter = ConsoleReporter.ForStandardOutput();
-        reporter.Line($"{Preset} on {device.Name}, seed {options.Seed} -> {folder.Path}");
-        var metrics = MnistClassifierRun.Execute(options, folder, device, reporter);
-        reporter.Table("Result",
-        [
-            ("test accuracy", Text($"{100 * (double)metrics["testAccuracy"]:0.00}% of {metrics["testImages"]} digits")),
-            ("parameters", Text($"{metrics["parameters"]:#,0}")),
-            ("time", Text($"{metrics["totalSeconds"]} s, of which training {metrics["trainingSeconds"]} s")),
-        ]);
-        return 0;
-    }
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,13 +1,117 @@
 using System.CommandLine;
+using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
 
 namespace RawDiffusion.Cli.Commands;
 
-/// <summary><c>rawdiffusion train PRESET</c>.</summary>
+/// <summary><c>rawdiffusion train PRESET</c>, <c>train --config FILE</c> and <c>train --resume RUN</c>.</summary>
 internal static class TrainCommand
 {
-    public static Command Create() => new("train", "Train a preset, judge it and write a run folder.")
+    public static Command Create()
     {
-        EightGaussiansCommand.Create(),
-        MnistClassifierCommand.Create(),
-    };
+        var command = new Command("train", "Train a preset, judge it and write a run folder; or go on with a run.");
+        foreach (var preset in Presets.All)
+            command.Subcommands.Add(ForPreset(preset));
+        command.Subcommands.Add(MnistClassifierCommand.Create());
+
+        var config = new Option<string?>("--config") { Description = "Train what a file says: JSON in the form of a run's config.json." };
+        var resume = new Option<string?>("--resume") { Description = "Go on with a run from its latest checkpoint, to the same bits as if it had never stopped." };
+        command.Options.Add(config);
+        command.Options.Add(resume);
+        var options = new TrainOptions(command, null);
+        command.SetAction(parsed =>
+        {
+            string? file = parsed.GetValue(config), run = parsed.GetValue(resume);
+            if (file is not null && run is not null)
+                throw new ArgumentException("--config begins a run and --resume goes on with one; give one of them");
+            if (run is not null)
+                return options.Resume(parsed, run);
+            return file is not null
+                ? options.Start(parsed, RunConfig.Load(file))
+                : throw new ArgumentException($"train needs a preset: {string.Join(", ", command.Subcommands.Select(c => c.Name))}; or --config FILE, or --resume RUN");
+        });
+        return command.WithExamples(
+            "train eight-gaussians",
+            "train --resume runs/eight-gaussians-1 --steps 12000",
+            "train --config runs/eight-gaussians-1/config.json --seed 2");
+    }
+
+    private static Command ForPreset(Preset preset)
+    {
+        var command = new Command(preset.Name, $"{preset.Description} Needs {preset.Needs} on two cores.");
+        var options = new TrainOptions(command, preset.Config);
+        command.SetAction(parsed => options.Start(parsed, preset.Config));
+        return command.WithExamples([.. preset.Examples.Select(example => $"train {preset.Name} {example}".TrimEnd())]);
+    }
+}
+
+/// <summary>The options of all trainings of diffusion models, and what they start.</summary>
+internal sealed class TrainOptions
+{
+    // What can change when a run goes on: how long and how it learns, not what.
+    private static readonly string[] s_changeable = ["training", "sampling"];
+
+    private readonly ConfigOptions _config;
+    private readonly Option<string?> _out = new("--out") { Description = "Folder for the run; by default runs/PRESET-N." };
+    private readonly Option<bool> _fastDevRun = new("--fast-dev-run") { Description = "A few steps of everything, to see whether a setup holds." };
+
+    public TrainOptions(Command command, RunConfig? defaults)
+    {
+        _config = new ConfigOptions(command, defaults)
+            .Add<ulong>("seed", "seed", "Seed of all random numbers; the same seed gives the same bits.")
+            .Add<int>("steps", "training.steps", "Optimizer steps.")
+            .Add<double>("time-limit", "training.timeLimit", "Minutes of training, after which it ends as if all steps were made.")
+            .Add<int>("batch", "training.batch", "Samples per step.")
+            .Add<int>("accumulate", "training.accumulate", "Parts that a batch goes through the network in, to save memory.")
+            .Add<double>("lr", "training.learningRate", "Largest learning rate.")
+            .Add<string>("lr-schedule", "training.learningRateSchedule", "constant, linear or cosine, after the warm-up.")
+            .Add<int>("warmup", "training.warmup", "Steps in which the learning rate rises.")
+            .Add<double>("weight-decay", "training.weightDecay", "AdamW's weight decay.")
+            .Add<double>("clip-norm", "training.clipNorm", "Largest norm of the gradient.")
+            .Add<double>("ema-decay", "training.emaDecay", "Decay of the moving average of the weights.")
+            .AddFlag("conditional", "model.conditional", "Tell the network the class of each sample.")
+            .Add<double>("label-dropout", "training.labelDropout", "Share of samples whose class is not told.")
+            .Add<string>("schedule", "process.schedule", "Noise schedule: linear or cosine.")
+            .Add<string>("parameterisation", "process.parameterisation", "What the network predicts: epsilon, x0 or velocity.")
+            .Add<string>("sampler", "sampling.sampler", "ddpm (ancestral) or ddim.")
+            .Add<int>("sampling-steps", "sampling.steps", "Steps of the sampler.")
+            .Add<double>("eta", "sampling.eta", "DDIM's eta: 0 deterministic, 1 like ddpm.")
+            .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
+            .Add<int>("samples", "sampling.count", "Samples drawn and judged at the end.")
+            .Add<int>("log-every", "training.logEvery", "Steps between lines of log.csv.")
+            .Add<int>("sample-every", "training.sampleEvery", "Steps between pictures of samples; 0 for none.")
+            .Add<int>("checkpoint-every", "training.checkpointEvery", "Steps between checkpoints; 0 for one at the end.")
+            .Add<int>("keep-checkpoints", "training.keepCheckpoints", "Checkpoints kept, the newest.")
+            .Add<int>("overfit-batches", "training.overfitBatches", "See only the first so many batches, again and again.")
+            .AddFlag("detect-anomaly", "training.detectAnomaly", "Name the first operation that makes a value that is not finite; slow.")
+            .Add<string>("device", "device", "Where to compute: cpu, or reference (float64, slow).");
+        command.Options.Add(_fastDevRun);
+        command.Options.Add(_out);
+    }
+
+    public int Start(ParseResult parsed, RunConfig defaults) => _config.Explain(parsed, () =>
+    {
+        var config = defaults.With(_config.Given(parsed));
+        config.Check();
+        if (parsed.GetValue(_fastDevRun))
+            config = config.FastDevRun();
+        return RunCommand.Execute((reporter, stop) => DiffusionRun.Start(config, () => Folder(parsed, _out, config.Preset), reporter, stop));
+    });
+
+    public int Resume(ParseResult parsed, string run) => _config.Explain(parsed, () =>
+    {
+        var changes = _config.Given(parsed);
+        if (changes.FirstOrDefault(change => !s_changeable.Contains(change.Key)).Key is { } key)
+            throw new ArgumentException($"a run goes on with its own {key}; it cannot be changed with --resume");
+        if (parsed.GetValue(_out) is not null || parsed.GetValue(_fastDevRun))
+            throw new ArgumentException("--out and --fast-dev-run are for new runs, not for --resume");
+        return RunCommand.Execute((reporter, stop) => RunFolder.PresetOf(run) == MnistClassifierRun.Preset
+            ? MnistClassifierRun.Resume(run, changes, reporter, stop)
+            : DiffusionRun.Resume(run, changes, reporter, stop));
+    });
+
+    public static RunFolder Folder(ParseResult parsed, Option<string?> option, string preset) =>
+        parsed.GetValue(option) is { } path ? RunFolder.Create(path) : RunFolder.CreateNext(preset);
 }

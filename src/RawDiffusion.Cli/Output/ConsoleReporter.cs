@@ -18,10 +18,10 @@ internal sealed class ConsoleReporter : IRunReporter
 
     public void Line(string text) => AnsiConsole.MarkupLineInterpolated($"{text}");
 
-    public void Begin(string phase, int steps, int samplesPerStep = 0)
+    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0)
     {
         _phase = phase;
-        _rate.Begin(steps, samplesPerStep, updatesPerSecond: 10);
+        _rate.Begin(steps, samplesPerStep, done, updatesPerSecond: 10);
     }
 
     public void Report(int step, double? loss = null)
@@ -54,11 +54,12 @@ internal sealed class PlainReporter(TextWriter output) : IRunReporter
 
     public void Line(string text) => output.WriteLine(text);
 
-    public void Begin(string phase, int steps, int samplesPerStep = 0)
+    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0)
     {
         _phase = phase;
-        _nextLine = Math.Max(1, steps / LinesPerPhase);
-        _rate.Begin(steps, samplesPerStep, updatesPerSecond: 0);
+        int interval = Math.Max(1, steps / LinesPerPhase);
+        _nextLine = (done / interval + 1) * interval;
+        _rate.Begin(steps, samplesPerStep, done, updatesPerSecond: 0);
     }
 
     public void Report(int step, double? loss = null)
@@ -85,16 +86,18 @@ internal sealed class PlainReporter(TextWriter output) : IRunReporter
 internal sealed class Rate
 {
     private int _samplesPerStep;
+    private int _done;
     private long _started;
     private long _interval;
     private long _next;
 
     public int Steps { get; private set; }
 
-    public void Begin(int steps, int samplesPerStep, int updatesPerSecond)
+    public void Begin(int steps, int samplesPerStep, int done, int updatesPerSecond)
     {
         Steps = steps;
         _samplesPerStep = samplesPerStep;
+        _done = done;
         _started = Stopwatch.GetTimestamp();
         _interval = updatesPerSecond == 0 ? 0 : Stopwatch.Frequency / updatesPerSecond;
         _next = _started;
@@ -113,7 +116,7 @@ internal sealed class Rate
     public string Describe(int step, double? loss)
     {
         double seconds = Math.Max(1e-9, Stopwatch.GetElapsedTime(_started).TotalSeconds);
-        double perSecond = step / seconds;
+        double perSecond = (step - _done) / seconds;
         string text = $"{step}/{Steps}";
         if (loss is { } value)
             text += Invariant($"  loss {value:0.0000}");

@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Training;
 using RawDiffusion.IO;
 
 namespace RawDiffusion.Cli.Output;
@@ -8,6 +9,8 @@ internal static class UserError
     /// <summary>One line for an exception that the user's input caused; null for a fault, which keeps its stack trace.</summary>
     public static string? Describe(Exception e) => e switch
     {
+        DivergedException => $"the training diverged at {OneLine(e.Message)}",
+        OutOfMemoryException => "there is not enough memory; a smaller batch or model, or --accumulate, needs less",
         FileFormatException or DirectoryNotFoundException or FileNotFoundException or UnauthorizedAccessException or IOException => OneLine(e.Message),
         ArgumentException argument => OneLine(WithoutParameterName(argument)),
         _ => null,

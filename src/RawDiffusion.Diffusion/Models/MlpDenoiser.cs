@@ -18,8 +18,9 @@ public sealed class MlpDenoiser : Module
 
     /// <param name="layers">Number of layers of <paramref name="width"/>, at least 1.</param>
     /// <param name="timeWidth">Width of the time's embedding.</param>
+    /// <param name="labels">Number of different labels, "not told" included; 0 for a network without labels.</param>
     public MlpDenoiser(
-        Generator generator, Backend? device = null, int dimensions = 2, int width = 128, int layers = 3, int timeWidth = 32)
+        Generator generator, Backend? device = null, int dimensions = 2, int width = 128, int layers = 3, int timeWidth = 32, int labels = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         _timeWidth = timeWidth;
@@ -28,6 +29,7 @@ public sealed class MlpDenoiser : Module
         for (int i = 0; i < layers; i++)
             Hidden[i] = new Linear(i == 0 ? dimensions : width, width, generator, device: device);
         Output = new Linear(width, dimensions, generator, device: device);
+        Label = labels > 0 ? new Embedding(labels, width, generator, device) : null;
     }
 
     public Linear Time { get; }
@@ -36,10 +38,21 @@ public sealed class MlpDenoiser : Module
 
     public Linear Output { get; }
 
+    /// <summary>What is added to the time's projection for each label; null for a network without labels.</summary>
+    public Embedding? Label { get; }
+
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
-    public Tensor Forward(Tensor x, Tensor t)
+    public Tensor Forward(Tensor x, Tensor t) => Forward(x, t, null);
+
+    /// <param name="labels">Int32 [N]; null exactly where the network has no labels.</param>
+    /// <exception cref="ArgumentException">The shapes do not fit, or labels are missing or not wanted.</exception>
+    public Tensor Forward(Tensor x, Tensor t, Tensor? labels)
     {
+        if (labels is null != Label is null)
+            throw new ArgumentException($"MlpDenoiser: the network {(Label is null ? "has no labels" : "needs labels")}.");
         var time = Time.Forward(F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod));
+        if (labels is not null)
+            time += Label!.Forward(labels);
         var h = x;
         foreach (var layer in Hidden)
             h = F.Silu(layer.Forward(h) + time);

@@ -6,8 +6,11 @@ public interface IRunReporter
     /// <summary>A remark.</summary>
     void Line(string text);
 
-    /// <summary>A phase of <paramref name="steps"/> steps begins; <paramref name="samplesPerStep"/> is for the rate shown, 0 for none.</summary>
-    void Begin(string phase, int steps, int samplesPerStep = 0);
+    /// <summary>A phase begins.</summary>
+    /// <param name="steps">Its length.</param>
+    /// <param name="samplesPerStep">For the rate shown; 0 for none.</param>
+    /// <param name="done">Steps that were made before, in an earlier process.</param>
+    void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0);
 
     /// <summary>Steps done so far in this phase and, where there is one, the latest loss. Called after every step: must be cheap.</summary>
     void Report(int step, double? loss = null);
@@ -27,7 +30,7 @@ public sealed class SilentReporter : IRunReporter
     {
     }
 
-    public void Begin(string phase, int steps, int samplesPerStep)
+    public void Begin(string phase, int steps, int samplesPerStep, int done)
     {
     }
 

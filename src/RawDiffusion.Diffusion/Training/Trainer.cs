@@ -1,76 +1,150 @@
-using RawDiffusion.Nn;
+using System.Diagnostics;
+using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
 using RawDiffusion.Optim;
 
 namespace RawDiffusion.Diffusion.Training;
 
-/// <summary>How a training runs, apart from what it trains.</summary>
-public sealed record TrainerOptions
+/// <summary>Why a training ended.</summary>
+public enum TrainingEnd
 {
-    /// <summary>Number of optimizer steps.</summary>
-    public required int Steps { get; init; }
+    /// <summary>All steps are made.</summary>
+    Finished,
 
-    /// <summary>Largest learning rate; multiplied by <see cref="LearningRateFactor"/>.</summary>
-    public required double LearningRate { get; init; }
+    /// <summary>The time is up.</summary>
+    TimeLimit,
 
-    /// <summary>Factor in [0, 1] for the step about to be made, from 0.</summary>
-    public Func<int, double> LearningRateFactor { get; init; } = _ => 1;
-
-    /// <summary>Gradients are scaled down to this norm; infinity for no limit.</summary>
-    public double MaxGradientNorm { get; init; } = double.PositiveInfinity;
-
-    /// <summary>The loss is read from the device, checked and logged every so many steps: reading makes a device wait.</summary>
-    public int LogEvery { get; init; } = 50;
+    /// <summary>It was asked to stop.</summary>
+    Stopped,
 }
 
 /// <summary>
-/// The training loop: loss, backward pass, clipped optimizer step, moving average. Each step runs in a
-/// <see cref="MemoryScope"/>, so a warm step allocates nothing.
+/// The training loop: loss, backward pass, clipped optimizer step, moving average. Each step runs in a <see cref="MemoryScope"/>, so a
+/// warm step allocates nothing. All that changes from step to step is in the <see cref="TrainingState"/>.
 /// </summary>
-/// <param name="loss">Makes the scalar loss of one batch.</param>
-public sealed class Trainer(Optimizer optimizer, Ema? ema, TrainerOptions options, Func<Tensor> loss)
+public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSource source)
 {
-    /// <summary>Steps made so far.</summary>
-    public int Step { get; private set; }
+    private double _learningRate, _gradientNorm;
 
-    /// <summary>The loss that was read last; NaN before the first.</summary>
-    public double LastLoss { get; private set; } = double.NaN;
+    /// <summary>Called every <see cref="TrainingConfig.LogEvery"/> steps, after the first and after the last.</summary>
+    public Action<LogLine>? Log { get; init; }
 
-    /// <summary>Trains to the end.</summary>
-    /// <param name="logged">Called after every step whose loss was read.</param>
-    /// <exception cref="ArithmeticException">The loss is not finite; the message names the step.</exception>
-    public void Run(IRunReporter reporter, string phase, int samplesPerStep, Action<Trainer>? logged = null)
+    /// <summary>Called every <see cref="TrainingConfig.SampleEvery"/> steps, but not after the last.</summary>
+    public Action? Sample { get; init; }
+
+    /// <summary>Called every <see cref="TrainingConfig.CheckpointEvery"/> steps, but not after the last.</summary>
+    public Action? Checkpoint { get; init; }
+
+    /// <summary>Trains to the end, or until it is asked to stop: the step that is being made is finished first.</summary>
+    /// <exception cref="DivergedException">The loss or the gradient is not finite; the weights are still those before that step.</exception>
+    public TrainingEnd Run(IRunReporter reporter, string phase, CancellationToken stop)
     {
-        reporter.Begin(phase, options.Steps, samplesPerStep);
-        while (Step < options.Steps)
+        var clock = Stopwatch.StartNew();
+        double before = state.Seconds, limit = 60 * config.TimeLimit ?? double.PositiveInfinity;
+        (long samples, double seconds) lastLine = (state.Samples, state.Seconds);
+        reporter.Begin(phase, config.Steps, config.Batch, state.Step);
+        try
         {
-            bool read = (Step + 1) % options.LogEvery == 0 || Step + 1 == options.Steps || Step == 0;
-            RunStep(read);
-            if (read)
-                logged?.Invoke(this);
-            reporter.Report(Step, LastLoss);
+            while (true)
+            {
+                if (state.Step >= config.Steps)
+                    return TrainingEnd.Finished;
+                if (state.Seconds >= limit)
+                    return TrainingEnd.TimeLimit;
+                if (stop.IsCancellationRequested)
+                    return TrainingEnd.Stopped;
+                RunStep();
+                state.Seconds = before + clock.Elapsed.TotalSeconds;
+                if (IsDue(config.LogEvery) || state.Step == 1 || state.Step == config.Steps)
+                {
+                    state.LoggedLoss = state.LossSum / state.LossCount;
+                    double rate = (state.Samples - lastLine.samples) / Math.Max(1e-9, state.Seconds - lastLine.seconds);
+                    Log?.Invoke(new LogLine(state.Step, state.Samples, state.LoggedLoss.Value, _learningRate, _gradientNorm, state.Seconds, rate));
+                    (state.LossSum, state.LossCount) = (0, 0);
+                    lastLine = (state.Samples, state.Seconds);
+                }
+                if (IsDue(config.SampleEvery) && state.Step < config.Steps)
+                    Sample?.Invoke();
+                if (IsDue(config.CheckpointEvery) && state.Step < config.Steps)
+                    Checkpoint?.Invoke();
+                reporter.Report(state.Step, state.LoggedLoss);
+            }
         }
-        reporter.End();
+        finally
+        {
+            reporter.End();
+        }
     }
 
     /// <summary>Makes one step.</summary>
-    /// <param name="readLoss">Whether to read and check the loss.</param>
-    public void RunStep(bool readLoss)
+    /// <exception cref="DivergedException">The loss or the gradient is not finite; the weights are still those before the step.</exception>
+    public void RunStep()
     {
         using var scope = new MemoryScope();
-        optimizer.LearningRate = options.LearningRate * options.LearningRateFactor(Step);
-        var value = loss();
-        if (readLoss)
+        using var anomaly = new DetectAnomaly(config.DetectAnomaly);
+        try
         {
-            LastLoss = value.Item();
-            if (!double.IsFinite(LastLoss))
-                throw new ArithmeticException($"the loss of step {Step + 1} is {LastLoss}; a smaller learning rate or gradient clipping may help");
+            double loss = Accumulate(source(FirstSample(), config.Batch));
+            var optimizer = state.Optimizer;
+            optimizer.ClipGradNorm(config.ClipNorm ?? double.PositiveInfinity);
+            _gradientNorm = optimizer.LastGradientNorm;
+            ExpectFinite("gradient", _gradientNorm);
+            optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
+            optimizer.Step();
+            optimizer.ZeroGrad();
+            state.Ema?.Update();
+            state.LossSum += loss;
+            state.LossCount++;
+            state.Samples += config.Batch;
+            state.Step++;
         }
-        value.Backward();
-        if (double.IsFinite(options.MaxGradientNorm))
-            optimizer.ClipGradNorm(options.MaxGradientNorm);
-        optimizer.Step();
-        optimizer.ZeroGrad();
-        ema?.Update();
-        Step++;
+        catch (AnomalyException e)
+        {
+            throw new DivergedException(state.Step + 1, e.Message, e);
+        }
+    }
+
+    /// <summary>The mean loss of a batch; its gradients are added up part by part.</summary>
+    private double Accumulate(TrainingBatch batch)
+    {
+        int size = config.Batch / config.Accumulate;
+        double sum = 0;
+        for (int part = 0; part < config.Accumulate; part++)
+        {
+            using var scope = new MemoryScope();
+            var loss = batch.Loss(part * size, size);
+            if (config.Accumulate > 1)
+                loss /= config.Accumulate;
+            double value = loss.Item();
+            ExpectFinite("loss", value);
+            sum += value;
+            loss.Backward();
+        }
+        return sum;
+    }
+
+    private long FirstSample() =>
+        config.OverfitBatches is { } batches ? state.Samples % ((long)batches * config.Batch) : state.Samples;
+
+    private double LearningRateFactor()
+    {
+        int warmup = Math.Min(config.Warmup, config.Steps / 10);
+        return config.LearningRateSchedule switch
+        {
+            "constant" => Schedule.Constant(state.Step, warmup),
+            "linear" => Schedule.Linear(state.Step, config.Steps, warmup),
+            _ => Schedule.Cosine(state.Step, config.Steps, warmup),
+        };
+    }
+
+    private bool IsDue(int every) => every > 0 && state.Step % every == 0;
+
+    private void ExpectFinite(string what, double value)
+    {
+        if (double.IsFinite(value))
+            return;
+        string advice = config.DetectAnomaly ? "" : "; --detect-anomaly names the first operation that makes such a value";
+        throw new DivergedException(state.Step + 1, $"the {what} is {value}{advice}; a smaller learning rate may help");
     }
 }

@@ -31,13 +31,15 @@ public static partial class AtomicFile
             }
             File.Move(temporary, full, overwrite: true);
         }
-        catch
+        catch (Exception e)
         {
             TryDelete(temporary);
+            // The system's words about a full disk name the temporary file or none.
+            if (e.GetType() == typeof(IOException))
+                throw new IOException($"{path}: it cannot be written: {e.Message}", e);
             throw;
         }
-        if (!OperatingSystem.IsWindows())
-            FlushFolder(folder);
+        FlushFolder(folder);
     }
 
     /// <summary>Replaces <paramref name="path"/> by a text in UTF-8.</summary>
@@ -57,11 +59,27 @@ public static partial class AtomicFile
     }
 
     /// <summary>
-    /// Makes the rename itself durable. Some file systems refuse fsync on a folder; the file is then whole all the same, so
+    /// Removes the temporary files that writes to a folder left there when their process was killed. Only for a folder that nobody
+    /// writes to at the moment.
+    /// </summary>
+    public static void RemoveLeftovers(string folder)
+    {
+        foreach (string file in Directory.EnumerateFiles(folder, ".*.tmp"))
+        {
+            string[] parts = Path.GetFileName(file).Split('.');
+            if (parts.Length >= 4 && Guid.TryParseExact(parts[^2], "N", out _))
+                File.Delete(file);
+        }
+    }
+
+    /// <summary>
+    /// Makes the renames in a folder durable. Some file systems refuse fsync on a folder; the file is then whole all the same, so
     /// the answer is not looked at.
     /// </summary>
-    private static void FlushFolder(string folder)
+    public static void FlushFolder(string folder)
     {
+        if (OperatingSystem.IsWindows())
+            return;
         int descriptor = Open(folder, flags: 0);
         if (descriptor < 0)
             return;

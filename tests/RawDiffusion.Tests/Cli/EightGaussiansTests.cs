@@ -18,7 +18,9 @@ public class EightGaussiansTests
 
         using var config = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "config.json")));
         Assert.Equal("eight-gaussians", config.RootElement.GetProperty("preset").GetString());
-        Assert.Equal(5, config.RootElement.GetProperty("options").GetProperty("seed").GetInt32());
+        Assert.Equal(5, config.RootElement.GetProperty("seed").GetInt32());
+        Assert.Equal(300, config.RootElement.GetProperty("training").GetProperty("steps").GetInt32());
+        Assert.NotEmpty(config.RootElement.GetProperty("history")[0].GetProperty("runtime").GetString()!);
         Assert.Equal("cpu", config.RootElement.GetProperty("device").GetString());
 
         using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "metrics.json")));
@@ -26,7 +28,7 @@ public class EightGaussiansTests
         Assert.Equal(20, metrics.RootElement.GetProperty("networkEvaluations").GetInt32());
 
         string[] log = File.ReadAllLines(Path.Combine(run, "log.csv"));
-        Assert.Equal("step,loss,learningRate", log[0]);
+        Assert.Equal("step,samples,loss,learningRate,gradientNorm,seconds,samplesPerSecond", log[0]);
         Assert.Equal("300", log[^1].Split(',')[0]);
 
         using var file = Safetensors.Load(Path.Combine(run, "samples.safetensors"));
@@ -37,8 +39,9 @@ public class EightGaussiansTests
 
         string latest = File.ReadAllText(Path.Combine(run, "checkpoints", "latest")).Trim();
         Assert.Equal("step-300", latest);
-        using var checkpoint = Safetensors.Load(Path.Combine(run, "checkpoints", latest, "model.safetensors"));
+        using var checkpoint = Safetensors.Load(Path.Combine(run, "checkpoints", latest, "ema", "model.safetensors"));
         Assert.NotEmpty(checkpoint.Entries);
+        Assert.Single(Directory.GetFiles(run, "events.out.tfevents.*"));
     }
 
     [Fact]

@@ -1,0 +1,101 @@
+using System.Globalization;
+using RawDiffusion.IO;
+
+namespace RawDiffusion.Diffusion.Training.Configuration;
+
+/// <summary>Tells a configuration that can be run from one that cannot, as far as that does not depend on the data.</summary>
+internal static class RunConfigChecks
+{
+    // Beyond any use, and small enough that no product of two overflows what is computed from them.
+    private const int MostSteps = 1_000_000_000, MostSamples = 10_000_000, MostPerStep = 1 << 20, WidestLayer = 1 << 15, MostLayers = 1000;
+
+    /// <exception cref="ConfigException">A setting makes no sense; the message names it and its value.</exception>
+    public static void Check(RunConfig config)
+    {
+        OneOf("device", config.Device, [.. Device.Names]);
+        if (config.Model.Mlp is null == config.Model.Unet2d is null)
+            throw new ConfigException("model", config.Model.Mlp is null ? " needs one of mlp and unet2d" : " cannot be both mlp and unet2d");
+        if (config.Model.Mlp is { } mlp)
+        {
+            Whole("model.mlp.width", mlp.Width, 1, WidestLayer);
+            Whole("model.mlp.layers", mlp.Layers, 1, MostLayers);
+            Whole("model.mlp.timeWidth", mlp.TimeWidth, 2, WidestLayer);
+        }
+        OneOf("process.schedule", config.Process.Schedule, "linear", "cosine");
+        OneOf("process.parameterisation", config.Process.Parameterisation, "epsilon", "x0", "velocity");
+        Check(config.Training);
+        Check(config.Sampling);
+    }
+
+    public static void Check(TrainingConfig training)
+    {
+        Whole("training.steps", training.Steps, 1, MostSteps);
+        Whole("training.batch", training.Batch, 1, MostPerStep);
+        Whole("training.accumulate", training.Accumulate, 1, MostPerStep);
+        if (training.Batch % training.Accumulate != 0)
+            throw new ConfigException("training.accumulate", $" must divide the batch of {training.Batch}, which {training.Accumulate} does not");
+        if (training.TimeLimit is { } limit)
+            Positive("training.timeLimit", limit);
+        Positive("training.learningRate", training.LearningRate);
+        OneOf("training.learningRateSchedule", training.LearningRateSchedule, "constant", "linear", "cosine");
+        Whole("training.warmup", training.Warmup, 0, MostSteps);
+        if (!(training.WeightDecay >= 0 && double.IsFinite(training.WeightDecay)))
+            throw Wrong("training.weightDecay", "must not be negative", training.WeightDecay);
+        FractionBelowOne("training.beta1", training.Beta1);
+        FractionBelowOne("training.beta2", training.Beta2);
+        if (training.ClipNorm is { } norm)
+            Positive("training.clipNorm", norm);
+        if (training.EmaDecay is { } decay)
+            FractionBelowOne("training.emaDecay", decay);
+        if (!(training.LabelDropout is >= 0 and <= 1))
+            throw Wrong("training.labelDropout", "must be in [0, 1]", training.LabelDropout);
+        if (training.OverfitBatches is { } batches)
+            Whole("training.overfitBatches", batches, 1, MostSteps);
+        Whole("training.logEvery", training.LogEvery, 1, MostSteps);
+        Whole("training.sampleEvery", training.SampleEvery, 0, MostSteps);
+        Whole("training.checkpointEvery", training.CheckpointEvery, 0, MostSteps);
+        Whole("training.keepCheckpoints", training.KeepCheckpoints, 1, MostSteps);
+    }
+
+    public static void Check(SamplingConfig sampling)
+    {
+        OneOf("sampling.sampler", sampling.Sampler, "ddpm", "ddim");
+        Whole("sampling.steps", sampling.Steps, 1, MostSteps);
+        Whole("sampling.count", sampling.Count, 1, MostSamples);
+        if (!(sampling.Eta is >= 0 and <= 1))
+            throw Wrong("sampling.eta", "must be in [0, 1]", sampling.Eta);
+        if (!double.IsFinite(sampling.Guidance))
+            throw Wrong("sampling.guidance", "must be a number", sampling.Guidance);
+        if (sampling.ClipX0 is { } limit)
+            Positive("sampling.clipX0", limit);
+    }
+
+    private static void Whole(string key, int value, int least, int most)
+    {
+        if (value < least)
+            throw Wrong(key, $"must be at least {least}", value);
+        if (value > most)
+            throw Wrong(key, $"must be at most {most}", value);
+    }
+
+    private static void Positive(string key, double value)
+    {
+        if (!(value > 0 && double.IsFinite(value)))
+            throw Wrong(key, "must be a positive number", value);
+    }
+
+    private static void FractionBelowOne(string key, double value)
+    {
+        if (!(value is >= 0 and < 1))
+            throw Wrong(key, "must be in [0, 1)", value);
+    }
+
+    private static void OneOf(string key, string value, params string[] known)
+    {
+        if (!known.Contains(value))
+            throw new ConfigException(key, $" {FileFormatException.Quote(value)}; there are: {string.Join(", ", known)}", "unknown ");
+    }
+
+    private static ConfigException Wrong(string key, string rule, double value) =>
+        new(key, string.Create(CultureInfo.InvariantCulture, $" {rule}, not {value}"));
+}

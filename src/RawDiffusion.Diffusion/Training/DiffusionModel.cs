@@ -1,0 +1,173 @@
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Samplers;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.IO;
+using RawDiffusion.Nn;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>Samples of a model.</summary>
+/// <param name="X">[n, ...].</param>
+/// <param name="Labels">The classes asked for, Int32 [n]; null for a model without classes.</param>
+public sealed record SampleSet(Tensor X, Tensor? Labels)
+{
+    /// <summary>Writes a safetensors file with <c>x</c> and, where there are classes, <c>labels</c>.</summary>
+    public void Save(string path) => Safetensors.Save(path, Labels is null ? [("x", X)] : [("x", X), ("labels", Labels)]);
+}
+
+/// <summary>A network with what makes it a generative model: a process, what it predicts, the shape of its samples, its classes.</summary>
+public sealed class DiffusionModel
+{
+    // As many images as fit a small machine's memory beside the network; points take next to none.
+    private const int ImagesAtOnce = 100, PointsAtOnce = 1 << 17;
+
+    private readonly Backend _device;
+
+    private DiffusionModel(RunConfig config, Backend device)
+    {
+        _device = device;
+        SampleShape = new Shape([.. config.Data.Shape!]);
+        Classes = config.Model.Conditional ? config.Data.Classes : 0;
+        Process = config.Process.Schedule switch
+        {
+            "cosine" => new CosineSchedule(),
+            _ => new LinearSchedule(),
+        };
+        Parameterisation = config.Process.Parameterisation switch
+        {
+            "x0" => Parameterisation.X0,
+            "velocity" => Parameterisation.Velocity,
+            _ => Parameterisation.Epsilon,
+        };
+        var generator = new Generator(config.Seed, RandomStreams.Weights);
+        int labels = Classes == 0 ? 0 : Classes + 1;
+        if (config.Model.Mlp is { } mlp)
+        {
+            var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels);
+            (Network, Forward, Files) = (network, network.Forward, WeightFiles.Plain(network));
+        }
+        else
+        {
+            var settings = config.Model.Unet2d! with
+            {
+                SampleSize = [SampleShape[0], SampleShape[1]],
+                InChannels = SampleShape[2],
+                OutChannels = SampleShape[2],
+                NumClassEmbeds = labels == 0 ? null : labels,
+            };
+            var network = new UNet2D(settings, generator, device);
+            (Network, Forward, Files) = (network, network.Forward, WeightFiles.UNet(network));
+            Generators = [("dropout", network.DropoutGenerator)];
+        }
+    }
+
+    public Module Network { get; }
+
+    public ConditionalNetwork Forward { get; }
+
+    /// <summary>How the network's weights are kept.</summary>
+    public WeightFiles Files { get; }
+
+    /// <summary>What the network draws random numbers from in training.</summary>
+    public IReadOnlyList<(string Name, Generator Generator)> Generators { get; } = [];
+
+    public ForwardProcess Process { get; }
+
+    public Parameterisation Parameterisation { get; }
+
+    /// <summary>The shape of one sample.</summary>
+    public Shape SampleShape { get; }
+
+    /// <summary>Number of classes that the network is told; 0 for none.</summary>
+    public int Classes { get; }
+
+    /// <summary>The label that says that the class is not told.</summary>
+    public int NullLabel => Classes;
+
+    /// <summary>How often samplers have asked the network.</summary>
+    public int Evaluations { get; private set; }
+
+    /// <summary>Makes the untrained model of a configuration whose data section says what the data are.</summary>
+    /// <exception cref="ConfigException">The network does not suit the data.</exception>
+    public static DiffusionModel Create(RunConfig config, Backend device)
+    {
+        if (config.Model.Conditional && config.Data.Classes == 0)
+            throw new ConfigException("model.conditional", $" needs data with classes, and {config.Data.Name} has none");
+        bool points = config.Data.Shape!.Count == 1;
+        if (points != config.Model.Mlp is not null)
+            throw new ConfigException("model", points ? $" must be an mlp for the points of {config.Data.Name}" : $" must be a unet2d for the images of {config.Data.Name}");
+        return new DiffusionModel(config, device);
+    }
+
+    /// <summary>Draws samples with the present weights, so many at once as memory easily holds.</summary>
+    /// <param name="label">The class of all samples; by default the classes take turns.</param>
+    /// <param name="progress">Is told the steps done so far, of <see cref="SamplingSteps"/>.</param>
+    /// <param name="watch">Is shown the start and every step of the first samples: the time and the state, which it must not keep.</param>
+    /// <exception cref="ConfigException">The label is not one of the classes.</exception>
+    public SampleSet Sample(
+        SamplingConfig sampling, Generator generator, int? label = null, Action<int>? progress = null, Action<double, Tensor>? watch = null)
+    {
+        int[] labels = Labels(sampling.Count, label);
+        bool training = Network.IsTraining;
+        Network.Eval();
+        try
+        {
+            var parts = new List<Tensor>();
+            for (int start = 0; start < sampling.Count; start += AtOnce)
+            {
+                int count = Math.Min(AtOnce, sampling.Count - start), before = parts.Count * sampling.Steps;
+                using var scope = new MemoryScope();
+                parts.Add(scope.Keep(SamplePart(
+                    sampling, count, Classes == 0 ? null : Tensor.From(labels.AsSpan(start, count), [count], _device), generator,
+                    step => progress?.Invoke(before + step), start == 0 ? watch : null)));
+            }
+            return new SampleSet(Tensor.Concat(parts.ToArray()), Classes == 0 ? null : Tensor.From(labels, [labels.Length], _device));
+        }
+        finally
+        {
+            Network.Train(training);
+        }
+    }
+
+    /// <summary>The steps that <see cref="Sample"/> will report in all.</summary>
+    public int SamplingSteps(SamplingConfig sampling) => (sampling.Count + AtOnce - 1) / AtOnce * sampling.Steps;
+
+    private int AtOnce => SampleShape.Rank == 1 ? PointsAtOnce : ImagesAtOnce;
+
+    private Tensor SamplePart(
+        SamplingConfig sampling, int count, Tensor? labels, Generator generator, Action<int> progress, Action<double, Tensor>? watch)
+    {
+        var network = labels is null ? (x, times) => Forward(x, times, null) : Guidance.Guided(Forward, labels, NullLabel, sampling.Guidance);
+        var denoiser = new Denoiser(network, Process, Parameterisation);
+        var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
+        watch?.Invoke(1, x);
+        double[] times = TimeGrid.Uniform(sampling.Steps);
+        double clip = sampling.ClipX0 ?? double.PositiveInfinity;
+        var samples = sampling.Sampler == "ddim"
+            ? Sampler.Ddim(denoiser, x, times, generator, sampling.Eta, clip, Watch)
+            : Sampler.Ddpm(denoiser, x, times, generator, clipX0: clip, callback: Watch);
+        Evaluations += denoiser.Evaluations;
+        return samples;
+
+        void Watch(SamplerProgress at)
+        {
+            progress(at.Step);
+            watch?.Invoke(at.Time, at.State);
+        }
+    }
+
+    private int[] Labels(int count, int? label)
+    {
+        if (label is { } wanted && (wanted < 0 || wanted >= Classes))
+        {
+            throw new ConfigException(
+                "label", Classes == 0 ? " cannot be asked for: the model was trained without classes" : $" must be in [0, {Classes - 1}], not {wanted}");
+        }
+        var labels = new int[count];
+        for (int i = 0; i < count; i++)
+            labels[i] = label ?? i % Math.Max(1, Classes);
+        return labels;
+    }
+}

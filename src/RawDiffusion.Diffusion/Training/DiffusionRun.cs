@@ -1,0 +1,171 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
+using RawDiffusion.IO;
+using RawDiffusion.Optim;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>What came of a run.</summary>
+/// <param name="Folder">Where it is kept.</param>
+/// <param name="Step">Steps made.</param>
+/// <param name="Rows">The results as rows of a table; none where the training was asked to stop.</param>
+public sealed record RunOutcome(TrainingEnd End, string Folder, int Step, IReadOnlyList<(string Name, string Value)> Rows);
+
+/// <summary>
+/// A run from beginning to end: trains a diffusion model, samples it with the moving average of its weights, judges and draws the
+/// samples. The configuration and what the folder already holds decide everything.
+/// </summary>
+public sealed class DiffusionRun
+{
+    private readonly RunConfig _config;
+    private readonly RunFolder _folder;
+    private readonly Backend _device;
+    private readonly ITrainingData _data;
+    private readonly DiffusionModel _model;
+    private readonly IRunReporter _reporter;
+
+    private DiffusionRun(RunConfig config, ITrainingData data, DiffusionModel model, RunFolder folder, Backend device, IRunReporter reporter)
+    {
+        (_config, _data, _model, _folder, _device, _reporter) = (config, data, model, folder, device, reporter);
+    }
+
+    /// <summary>Begins a run.</summary>
+    /// <param name="makeFolder">Makes the run's folder, once everything else has proved possible.</param>
+    /// <exception cref="ConfigException">A setting makes no sense; the message names it.</exception>
+    /// <exception cref="IOException">The data or the folder cannot be used.</exception>
+    /// <exception cref="DivergedException">The training came to nothing.</exception>
+    public static RunOutcome Start(RunConfig config, Func<RunFolder> makeFolder, IRunReporter reporter, CancellationToken stop = default)
+    {
+        config.Check();
+        var device = Device.Parse(config.Device);
+        var data = DataSets.Open(config.Data.Name);
+        config = config with
+        {
+            Data = config.Data with { Shape = data.SampleShape.ToArray(), Classes = data.Classes },
+            History = [RunStart.Now(0)],
+        };
+        var model = DiffusionModel.Create(config, device);
+        using var folder = makeFolder();
+        folder.WriteConfig(config);
+        return new DiffusionRun(config, data, model, folder, device, reporter).Execute(stop);
+    }
+
+    /// <summary>Goes on with a run from its latest checkpoint, to the same bits as if it had never stopped.</summary>
+    /// <param name="changes">Settings to be changed from here on, in the form of <c>config.json</c>.</param>
+    /// <inheritdoc cref="Start"/>
+    public static RunOutcome Resume(string path, JsonObject changes, IRunReporter reporter, CancellationToken stop = default)
+    {
+        using var folder = RunFolder.Open(path);
+        var config = RunConfig.Load(RunFolder.ConfigPath(path)).With(changes);
+        config.Check();
+        var device = Device.Parse(config.Device);
+        var data = DataSets.Open(config.Data.Name);
+        var model = DiffusionModel.Create(config, device);
+        var run = new DiffusionRun(config, data, model, folder, device, reporter);
+        return run.Execute(stop, resumed: true);
+    }
+
+    private RunOutcome Execute(CancellationToken stop, bool resumed = false)
+    {
+        var training = _config.Training;
+        var noise = new Generator(_config.Seed, RandomStreams.Noise);
+        var labelDropout = new Generator(_config.Seed, RandomStreams.LabelDropout);
+        var optimizer = new AdamW(
+            _model.Network.NamedParameters(), training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
+        var ema = training.EmaDecay is { } decay ? new Ema(_model.Network, decay, training.EmaWarmup) : null;
+        var state = new TrainingState(_model.Network, _model.Files, optimizer, ema, [.. _model.Generators, ("noise", noise), ("labelDropout", labelDropout)]);
+        var session = new TrainingSession(_folder, training, state);
+        if (resumed)
+            _folder.WriteConfig(_config with { History = [.. _config.History, RunStart.Now(state.Step)] });
+        string where = resumed ? $", from step {state.Step}" : "";
+        _reporter.Line($"{_config.Preset} on {_device.Name}, seed {_config.Seed}{where} -> {_folder.Path}");
+
+        var schedule = new DiscreteSchedule(_model.Process, device: _device);
+        var end = session.Train(
+            (first, count) =>
+            {
+                var batch = _data.Draw(first, count, _config.Seed, _device);
+                var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
+                return new NoisedBatch(_model.Forward, schedule, batch.X, labels, noise, _model.Parameterisation);
+            },
+            _reporter, stop, () => Preview(state));
+        if (end == TrainingEnd.Stopped)
+            return new RunOutcome(end, _folder.Path, state.Step, []);
+        var rows = Finish(state, session.SecondsToFirstStep, stop);
+        return new RunOutcome(end, _folder.Path, state.Step, rows);
+    }
+
+    /// <summary>Makes a share of the labels say that the class is not told, each by its own random number.</summary>
+    private Tensor DropLabels(Tensor labels, Generator generator)
+    {
+        int[] values = labels.ToInt32Array();
+        float[] chances = Tensor.Rand(generator, [values.Length], device: Device.Cpu).ToArray();
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (chances[i] < _config.Training.LabelDropout)
+                values[i] = _model.NullLabel;
+        }
+        return Tensor.From(values, labels.Shape, _device);
+    }
+
+    /// <summary>Samples of the present average, always from the same noise, so that the pictures of a run can be compared.</summary>
+    private Image Preview(TrainingState state)
+    {
+        using var scope = new MemoryScope();
+        using var average = state.Ema?.Use();
+        var samples = _model.Sample(Pictures.PreviewSampling(_config.Sampling, _model), new Generator(_config.Seed, RandomStreams.Preview));
+        return Pictures.Draw(samples, $"step {state.Step}", _data);
+    }
+
+    /// <summary>Samples, judges and draws the trained model.</summary>
+    private IReadOnlyList<(string Name, string Value)> Finish(TrainingState state, double? secondsToFirstStep, CancellationToken stop)
+    {
+        var clock = Stopwatch.StartNew();
+        using var average = state.Ema?.Use();
+        var figure = _data is PointData points
+            ? new PointsFigure(points.Distribution.Sample(_config.Sampling.Count, new Generator(_config.Seed, RandomStreams.Judge), _device))
+            : null;
+        _reporter.Begin("sample", _model.SamplingSteps(_config.Sampling));
+        var samples = _model.Sample(
+            _config.Sampling, new Generator(_config.Seed, RandomStreams.Sampling),
+            progress: step =>
+            {
+                stop.ThrowIfCancellationRequested();
+                _reporter.Report(step);
+            },
+            watch: figure is null ? null : figure.AddState);
+        _reporter.End();
+
+        _folder.WriteSamples(samples);
+        var evaluation = _data is PointData judged ? Evaluation.OfPoints(samples.X, judged.Distribution, _config.Seed, _device) : Evaluation.None;
+        string title = $"{_config.Sampling.Sampler}, {_config.Sampling.Steps} steps";
+        string picture = _folder.Picture(state.Step);
+        var image = figure is null ? Pictures.Draw(samples, title, _data) : figure.Draw(samples.X, title, RunLog.ReadLosses(_folder.Path)).Render();
+        image.Save(picture);
+        double seconds = state.Seconds + clock.Elapsed.TotalSeconds;
+        var metrics = new Dictionary<string, object>(evaluation.Metrics)
+        {
+            ["steps"] = state.Step,
+            ["finalLoss"] = state.LoggedLoss ?? double.NaN,
+            ["networkEvaluations"] = _model.Evaluations,
+            ["parameters"] = _model.Network.ParameterCount,
+            ["trainingSeconds"] = Math.Round(state.Seconds, 2),
+            ["totalSeconds"] = Math.Round(seconds, 2),
+        };
+        if (secondsToFirstStep is { } first)
+            metrics["secondsToFirstStep"] = Math.Round(first, 2);
+        _folder.WriteMetrics(metrics);
+        return
+        [
+            .. evaluation.Rows,
+            ("picture", picture),
+            ("time", FormattableString.Invariant($"{seconds:0.00} s, of which training {state.Seconds:0.00} s")),
+        ];
+    }
+}

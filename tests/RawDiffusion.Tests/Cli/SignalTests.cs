@@ -1,0 +1,67 @@
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
+using RawDiffusion.Tests.Diffusion.Training;
+
+namespace RawDiffusion.Tests.Cli;
+
+/// <summary>A signal finishes the step, saves and says how to go on; a second one ends the process at once.</summary>
+public sealed class SignalTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [SkippableTheory]
+    [InlineData(CliProcess.Interrupt, 130)]
+    [InlineData(CliProcess.Terminate, 143)]
+    public void The_first_saves_what_no_stop_would_have_made(int signal, int exitCode)
+    {
+        Skip.If(OperatingSystem.IsWindows(), "Signals are those of Unix.");
+        var config = Endless(steps: 20_000);
+        using var process = CliProcess.Start("train", "--config", Write(config), "--out", _folder["stopped"]);
+        process.WaitForLine("train: 2000/20000");
+        process.Signal(signal);
+        var (code, _) = process.Finish();
+
+        Assert.Equal(exitCode, code);
+        string latest = Path.GetFileName(new CheckpointFolder(_folder["stopped"]).Latest!);
+        int step = int.Parse(latest["step-".Length..]);
+        Assert.InRange(step, 2000, 19_999);
+        Assert.Equal($"stopped after step {step}; to go on: rawdiffusion train --resume {_folder["stopped"]}", process.Output[^1]);
+        Assert.False(File.Exists(_folder["stopped/metrics.json"]));
+
+        TinyRun.Start(Endless(step), _folder["straight"]);
+        foreach (string file in new[] { "model/model.safetensors", "ema/model.safetensors", "optimizer.safetensors" })
+            Assert.Equal(File.ReadAllBytes(_folder[$"straight/checkpoints/{latest}/{file}"]), File.ReadAllBytes(_folder[$"stopped/checkpoints/{latest}/{file}"]));
+    }
+
+    [SkippableFact]
+    public async Task The_second_does_not_wait_for_the_step()
+    {
+        Skip.If(OperatingSystem.IsWindows(), "Signals are those of Unix.");
+        // A step of half a million samples takes seconds.
+        using var process = CliProcess.Start("train", "eight-gaussians", "--batch", "500000", "--out", _folder["run"]);
+        process.WaitForLine("eight-gaussians on cpu");
+        process.Signal(CliProcess.Interrupt);
+        await process.SignalAnswered.Task;
+        process.Signal(CliProcess.Interrupt);
+        var (code, _) = process.Finish();
+
+        Assert.Equal(130, code);
+        Assert.DoesNotContain(process.Output, line => line.StartsWith("stopped", StringComparison.Ordinal));
+        Assert.Null(new CheckpointFolder(_folder["run"]).Latest);
+    }
+
+    /// <summary>A run whose learning rate does not depend on how long it is to be.</summary>
+    private static RunConfig Endless(int steps) => TinyRun.Config with
+    {
+        Training = TinyRun.Config.Training with { Steps = steps, LearningRateSchedule = "constant", Warmup = 0 },
+    };
+
+    private string Write(RunConfig config)
+    {
+        string path = _folder["config.json"];
+        File.WriteAllText(path, config.ToJson().ToJsonString());
+        return path;
+    }
+}

@@ -1,0 +1,60 @@
+using System.Text.Json.Nodes;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
+
+namespace RawDiffusion.Tests.Diffusion.Training;
+
+/// <summary>Runs of a few steps of a tiny network, with everything that a run has.</summary>
+internal static class TinyRun
+{
+    public static RunConfig Config { get; } = Presets.Find("eight-gaussians").Config.With(Json(
+        """
+        {
+          "seed": 3,
+          "model": { "mlp": { "width": 8, "layers": 2, "timeWidth": 4 } },
+          "training": { "steps": 12, "batch": 16, "logEvery": 5, "sampleEvery": 0, "checkpointEvery": 0, "keepCheckpoints": 1 },
+          "sampling": { "steps": 3, "count": 20 }
+        }
+        """));
+
+    public static JsonObject Json(string text) => JsonNode.Parse(text)!.AsObject();
+
+    public static RunOutcome Start(RunConfig config, string folder, int stopAt = int.MaxValue)
+    {
+        using var stop = new CancellationTokenSource();
+        return DiffusionRun.Start(config, () => RunFolder.Create(folder), new StoppingReporter(stop, stopAt), stop.Token);
+    }
+
+    public static RunOutcome Resume(string folder, int stopAt = int.MaxValue, string changes = "{}")
+    {
+        using var stop = new CancellationTokenSource();
+        return DiffusionRun.Resume(folder, Json(changes), new StoppingReporter(stop, stopAt), stop.Token);
+    }
+
+    /// <summary>Asks a run to stop when it has made a step, as a signal would.</summary>
+    private sealed class StoppingReporter(CancellationTokenSource stop, int stopAt) : IRunReporter
+    {
+        private bool _training;
+
+        public void Line(string text)
+        {
+        }
+
+        public void Begin(string phase, int steps, int samplesPerStep, int done) => _training = phase == "train";
+
+        public void Report(int step, double? loss)
+        {
+            if (_training && step == stopAt)
+                stop.Cancel();
+        }
+
+        public void End()
+        {
+        }
+
+        public void Table(string title, IReadOnlyList<(string Name, string Value)> rows)
+        {
+        }
+    }
+}
