@@ -4,6 +4,7 @@ using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Optim;
 
 namespace RawDiffusion.Benchmarks;

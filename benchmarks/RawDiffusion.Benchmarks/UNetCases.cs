@@ -5,6 +5,7 @@ using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
 using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Optim;
 
 namespace RawDiffusion.Benchmarks;
@@ -27,10 +28,12 @@ internal static class UNetCases
         var model = new UNet2D(Config, generator, device);
         var schedule = new DiscreteSchedule(new LinearSchedule(), device: device);
         var x0 = Tensor.Randn(generator, [batch, Size, Size, 1], device);
+        var optimizer = new AdamW(model.NamedParameters(), 1e-4);
         var trainer = new Trainer(
-            new AdamW(model.NamedParameters(), 1e-4), ema: null, new TrainerOptions { Steps = int.MaxValue, LearningRate = 1e-4 },
-            () => SimpleLoss.Compute((x, t) => model.Forward(x, t), schedule, x0, generator));
-        return () => trainer.RunStep(readLoss: false);
+            new TrainingState(model, WeightFiles.UNet(model), optimizer, ema: null),
+            new TrainingConfig { Steps = int.MaxValue, Batch = batch, LearningRate = 1e-4, ClipNorm = null },
+            (_, _) => new NoisedBatch(model.Forward, schedule, x0, null, generator));
+        return trainer.RunStep;
     }
 
     /// <summary>One evaluation of the network without the tape, as in sampling.</summary>

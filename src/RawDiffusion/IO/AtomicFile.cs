@@ -34,8 +34,8 @@ public static partial class AtomicFile
         catch (Exception e)
         {
             TryDelete(temporary);
-            // The system's words about a full disk name the temporary file or none.
-            if (e.GetType() == typeof(IOException))
+            // The system's words about a full disk name the temporary file or none; a file too large for it is an argument's fault to .NET.
+            if (e.GetType() == typeof(IOException) || e is ArgumentOutOfRangeException)
                 throw new IOException($"{path}: it cannot be written: {e.Message}", e);
             throw;
         }

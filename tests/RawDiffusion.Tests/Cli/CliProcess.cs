@@ -41,6 +41,8 @@ internal sealed partial class CliProcess : IDisposable
         return new CliProcess(info);
     }
 
+    public bool HasExited => _process.HasExited;
+
     public void Signal(int signal) => Assert.Equal(0, SendSignal(_process.Id, signal));
 
     /// <summary>Reads the output up to a line that begins as given.</summary>
