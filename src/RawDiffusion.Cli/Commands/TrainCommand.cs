@@ -50,8 +50,8 @@ internal static class TrainCommand
 /// <summary>The options of all trainings of diffusion models, and what they start.</summary>
 internal sealed class TrainOptions
 {
-    // What can change when a run goes on: how long and how it learns, not what.
-    private static readonly string[] s_changeable = ["training", "sampling"];
+    // What can change when a run goes on: how long and how it learns and where its data lie, not what it learns.
+    private static readonly string[] s_changeable = ["training", "sampling", "data"];
 
     private readonly ConfigOptions _config;
     private readonly Option<string?> _out = new("--out") { Description = "Folder for the run; by default runs/PRESET-N." };
@@ -60,6 +60,7 @@ internal sealed class TrainOptions
     public TrainOptions(Command command, RunConfig? defaults)
     {
         _config = new ConfigOptions(command, defaults)
+            .Add<string>("data-dir", "data.directory", "Folder with the files of a data set that comes in files.")
             .Add<ulong>("seed", "seed", "Seed of all random numbers; the same seed gives the same bits.")
             .Add<int>("steps", "training.steps", "Optimizer steps.")
             .Add<double>("time-limit", "training.timeLimit", "Minutes of training, after which it ends as if all steps were made.")

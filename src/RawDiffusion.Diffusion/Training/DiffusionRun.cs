@@ -44,7 +44,7 @@ public sealed class DiffusionRun
     {
         config.Check();
         var device = Device.Parse(config.Device);
-        var data = DataSets.Open(config.Data.Name);
+        var data = OpenData(config);
         config = config with
         {
             Data = config.Data with { Shape = data.SampleShape.ToArray(), Classes = data.Classes },
@@ -65,11 +65,17 @@ public sealed class DiffusionRun
         var config = RunConfig.Load(RunFolder.ConfigPath(path)).With(changes);
         config.Check();
         var device = Device.Parse(config.Device);
-        var data = DataSets.Open(config.Data.Name);
+        var data = OpenData(config);
         var model = DiffusionModel.Create(config, device);
         var run = new DiffusionRun(config, data, model, folder, device, reporter);
         return run.Execute(stop, resumed: true);
     }
+
+    /// <summary>Opens the data that a configuration names.</summary>
+    /// <exception cref="ArgumentException">There are no such data.</exception>
+    /// <exception cref="IOException">Their files cannot be found or read; the message says which.</exception>
+    internal static ITrainingData OpenData(RunConfig config) =>
+        DataSets.Open(config.Data.Name, new DataOptions { Directory = config.Data.Directory });
 
     private RunOutcome Execute(CancellationToken stop, bool resumed = false)
     {

@@ -1,3 +1,6 @@
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+
 namespace RawDiffusion.Diffusion.Training.Configuration;
 
 /// <summary>A configuration with a name.</summary>
@@ -11,19 +14,39 @@ public static class Presets
 {
     public static IReadOnlyList<Preset> All { get; } =
     [
-        Points("eight-gaussians", "A DDPM on eight Gaussians on a circle. Needs no data."),
+        .. DataSets.All.Where(data => data.SampleShape.Rank == 1).Select(Points),
+        Images(DataSets.Find("mnist"), "30 minutes and 700 MB"),
     ];
 
     /// <exception cref="ConfigException">There is none of this name.</exception>
     public static Preset Find(string name) => All.FirstOrDefault(preset => preset.Name == name)
         ?? throw new ConfigException("preset", $" {IO.FileFormatException.Quote(name)}; there are: {string.Join(", ", All.Select(p => p.Name))}", "unknown ");
 
-    private static Preset Points(string name, string description) => new(name, description, "15 seconds and 150 MB", new RunConfig
+    private static Preset Points(DataSetInfo data) => new(data.Name, $"Points of the plane: {data.Description}. Needs no files.", "15 seconds and 150 MB", new RunConfig
     {
-        Preset = name,
-        Data = new DataConfig { Name = name },
+        Preset = data.Name,
+        Data = new DataConfig { Name = data.Name },
         Model = new ModelConfig { Mlp = new MlpConfig() },
         Training = new TrainingConfig { Steps = 6000, Batch = 512, LearningRate = 2e-3, SampleEvery = 2000, CheckpointEvery = 2000 },
         Sampling = new SamplingConfig { Sampler = "ddpm", Steps = 250, Count = 10_000 },
     }, "", "--sampler ddim --sampling-steps 50 --seed 7");
+
+    private static Preset Images(DataSetInfo data, string needs) => new(data.Name, $"Images: {data.Description}.", needs, new RunConfig
+    {
+        Preset = data.Name,
+        Data = new DataConfig { Name = data.Name },
+        Model = new ModelConfig
+        {
+            Unet2d = new UNet2DConfig
+            {
+                BlockOutChannels = [32, 64, 64],
+                DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
+                UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+                NormNumGroups = 8,
+            },
+        },
+        Process = new ProcessConfig { Schedule = "cosine" },
+        Training = new TrainingConfig { Steps = 10_000, Batch = 64, LearningRate = 1e-3, EmaDecay = 0.999, SampleEvery = 500, CheckpointEvery = 500 },
+        Sampling = new SamplingConfig { Sampler = "ddim", Steps = 50, Count = 1000, ClipX0 = 1 },
+    }, $"--data-dir ~/{data.Name}", $"--data-dir ~/{data.Name} --conditional --guidance 2 --time-limit 30");
 }

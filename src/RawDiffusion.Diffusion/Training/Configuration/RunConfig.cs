@@ -85,8 +85,11 @@ public sealed record RunConfig
 /// <summary>What is learned.</summary>
 public sealed record DataConfig
 {
-    /// <summary>The name of a data set.</summary>
+    /// <summary>The name of a data set; see <see cref="Data.DataSets"/>.</summary>
     public string Name { get; init; } = "eight-gaussians";
+
+    /// <summary>The folder with the files of a data set that comes in files.</summary>
+    public string? Directory { get; init; }
 
     /// <summary>The shape of a sample, noted down by the run so that samples can be drawn without the data.</summary>
     public IReadOnlyList<int>? Shape { get; init; }
