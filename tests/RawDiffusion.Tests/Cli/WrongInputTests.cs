@@ -7,8 +7,8 @@ namespace RawDiffusion.Tests.Cli;
 public class WrongInputTests
 {
     [Theory]
-    [InlineData("train eight-gausians", "unknown preset 'eight-gausians'; there are: eight-gaussians, mnist-classifier")]
-    [InlineData("train", "train needs a preset: eight-gaussians, mnist-classifier")]
+    [InlineData("train eight-gausians", "unknown preset 'eight-gausians'; there are: eight-gaussians, two-moons, checkerboard, ")]
+    [InlineData("train", "train needs a preset: eight-gaussians, two-moons, checkerboard, ")]
     [InlineData("trian", "unknown command 'trian'; there are: train, doctor")]
     [InlineData("", "a command is needed: train, doctor")]
     [InlineData("train eight-gaussians --stpes 5", "unknown option '--stpes'")]
