@@ -15,4 +15,11 @@ internal static class IdxBytes
             gzip.Write(file);
         return compressed.ToArray();
     }
+
+    /// <summary>The same without compression, which is quick to make.</summary>
+    public static byte[] GzipStored(byte[] file)
+    {
+        byte[] trailer = [.. BitConverter.GetBytes(PngBytes.Crc(file)), .. BitConverter.GetBytes(file.Length)];
+        return [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255, .. PngBytes.StoredBlock(file), .. trailer];
+    }
 }

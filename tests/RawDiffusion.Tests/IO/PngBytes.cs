@@ -36,6 +36,22 @@ internal static class PngBytes
         return compressed.ToArray();
     }
 
+    /// <summary>The same without compression, which is quick to make: fewer than 65,536 bytes.</summary>
+    public static byte[] Stored(byte[] bytes)
+    {
+        uint low = 1, high = 0;
+        foreach (byte value in bytes)
+        {
+            low = (low + value) % 65521;
+            high = (high + low) % 65521;
+        }
+        return [0x78, 0x01, .. StoredBlock(bytes), .. BigEndian(high << 16 | low)];
+    }
+
+    /// <summary>The last block of a deflate stream (RFC 1951, section 3.2.4), not compressed.</summary>
+    public static byte[] StoredBlock(byte[] bytes) =>
+        [1, .. BitConverter.GetBytes((ushort)bytes.Length), .. BitConverter.GetBytes((ushort)~bytes.Length), .. bytes];
+
     /// <summary>Begin and length of every chunk, frame included, of a file that is whole.</summary>
     public static List<(int At, int Length)> Chunks(byte[] file)
     {

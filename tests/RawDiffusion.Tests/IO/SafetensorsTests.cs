@@ -309,6 +309,34 @@ public sealed class SafetensorsTests : IDisposable
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
     }
 
+    /// <summary>The headers that take most memory for their length: entries as short as they can be, a shape without end, nothing but names.</summary>
+    [Theory]
+    [InlineData("entries")]
+    [InlineData("shape")]
+    [InlineData("metadata")]
+    public void MemoryIsAFewTimesTheLengthOfTheHeader(string kind)
+    {
+        const int Count = 20_000;
+        string header = kind switch
+        {
+            "entries" => string.Join(',', Enumerable.Range(0, Count).Select(i => $$$"""
+                "{{{i}}}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}
+                """)),
+            "shape" => $$$"""
+                "a":{"dtype":"U8","shape":[0{{{string.Concat(Enumerable.Repeat(",1", Count))}}}],"data_offsets":[0,0]}
+                """,
+            _ => $$$"""
+                "__metadata__":{{{{string.Join(',', Enumerable.Range(0, Count).Select(i => $"\"{i}\":\"\""))}}}}
+                """,
+        };
+        Write($"{{{header}}}", []);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        using (var file = Load())
+            Assert.Equal(kind == "entries" ? Count : kind == "shape" ? 1 : 0, file.Entries.Count);
+        long bytes = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.InRange(bytes, 0, 16 * header.Length);
+    }
+
     [Fact]
     public void EveryTruncationIsRefused()
     {
