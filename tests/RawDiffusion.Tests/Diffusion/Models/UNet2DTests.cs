@@ -7,7 +7,7 @@ namespace RawDiffusion.Tests.Diffusion.Models;
 /// <summary>The arithmetic is judged by <see cref="GoldenUNetTests"/>; here are shapes, sizes, modes and wrong input.</summary>
 public class UNet2DTests
 {
-    private static readonly UNet2DConfig s_tiny = new()
+    internal static UNet2DConfig Tiny { get; } = new()
     {
         InChannels = 1, OutChannels = 2, BlockOutChannels = [4, 8], DownBlockTypes = ["DownBlock2D", "AttnDownBlock2D"],
         UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D"], LayersPerBlock = 1, NormNumGroups = 2, AttentionHeadDim = 4,
@@ -68,7 +68,7 @@ public class UNet2DTests
     [Fact]
     public void Parameters_have_the_names_of_diffusers()
     {
-        var names = new UNet2D(s_tiny, new Generator(1)).NamedParameters().Select(p => p.Name).ToArray();
+        var names = new UNet2D(Tiny, new Generator(1)).NamedParameters().Select(p => p.Name).ToArray();
 
         string[] expected =
         [
@@ -84,7 +84,7 @@ public class UNet2DTests
     [Fact]
     public void Times_may_be_whole_numbers_and_matter()
     {
-        var model = new UNet2D(s_tiny, new Generator(1));
+        var model = new UNet2D(Tiny, new Generator(1));
         var x = Tensor.Randn(new Generator(2), [2, 4, 4, 1]);
         float[] whole = model.Forward(x, Tensor.From([3, 900], [2])).ToArray();
 
@@ -105,7 +105,7 @@ public class UNet2DTests
     [Fact]
     public void Dropout_acts_in_training_only_and_is_repeated_from_its_generator()
     {
-        var model = new UNet2D(s_tiny with { Dropout = 0.5 }, new Generator(1));
+        var model = new UNet2D(Tiny with { Dropout = 0.5 }, new Generator(1));
         Tensor x = Tensor.Randn(new Generator(2), [2, 4, 4, 1]), t = Tensor.Ones([2]);
         float[] Run() => model.Forward(x, t).ToArray();
         ulong start = model.DropoutGenerator.Offset;
@@ -128,7 +128,7 @@ public class UNet2DTests
     [InlineData(8, 8, 3, "images are [N, H, W, 1], not [2, 8, 8, 3]")]
     public void Images_that_do_not_fit_are_refused(int height, int width, int channels, string message)
     {
-        var model = new UNet2D(s_tiny with { BlockOutChannels = [4, 8, 8], DownBlockTypes = Three("DownBlock2D"), UpBlockTypes = Three("UpBlock2D") }, new Generator(1));
+        var model = new UNet2D(Tiny with { BlockOutChannels = [4, 8, 8], DownBlockTypes = Three("DownBlock2D"), UpBlockTypes = Three("UpBlock2D") }, new Generator(1));
         var error = Assert.Throws<ArgumentException>(() => model.Forward(Tensor.Zeros([2, height, width, channels]), Tensor.Ones([2])));
 
         Assert.Contains(message, error.Message);
@@ -138,7 +138,7 @@ public class UNet2DTests
     public void Times_that_do_not_fit_are_refused()
     {
         var x = Tensor.Zeros([2, 4, 4, 1]);
-        Assert.Contains("[3]", Assert.Throws<ArgumentException>(() => new UNet2D(s_tiny, new Generator(1)).Forward(x, Tensor.Ones([3]))).Message);
+        Assert.Contains("[3]", Assert.Throws<ArgumentException>(() => new UNet2D(Tiny, new Generator(1)).Forward(x, Tensor.Ones([3]))).Message);
         var learned = new UNet2D(Variant("learned"), new Generator(1));
         Assert.Contains("1.5", Assert.Throws<ArgumentException>(() => learned.Forward(x, Tensor.Full([2], 1.5))).Message);
         Assert.ThrowsAny<ArgumentException>(() => learned.Forward(x, Tensor.Full([2], 10)));
@@ -148,7 +148,7 @@ public class UNet2DTests
     public void Labels_that_are_missing_unexpected_or_no_class_are_refused()
     {
         Tensor x = Tensor.Zeros([2, 4, 4, 1]), t = Tensor.Ones([2]);
-        UNet2D plain = new(s_tiny, new Generator(1)), classes = new(Variant("classes"), new Generator(1));
+        UNet2D plain = new(Tiny, new Generator(1)), classes = new(Variant("classes"), new Generator(1));
 
         Assert.Contains("needs labels", Assert.Throws<ArgumentException>(() => classes.Forward(x, t)).Message);
         Assert.Contains("takes no labels", Assert.Throws<ArgumentException>(() => plain.Forward(x, t, Tensor.From([0, 1], [2]))).Message);
@@ -163,26 +163,26 @@ public class UNet2DTests
     {
         (UNet2DConfig Config, string Message)[] cases =
         [
-            (s_tiny with { NormNumGroups = 3 }, "norm_num_groups cannot be 3"),
-            (s_tiny with { AttnNormNumGroups = 3 }, "attn_norm_num_groups cannot be 3"),
-            (s_tiny with { AttentionHeadDim = 16 }, "attention_head_dim cannot be 16"),
-            (s_tiny with { DownBlockTypes = ["DownBlock2D", "CrossAttnDownBlock2D"] }, "down_block_types cannot be 'CrossAttnDownBlock2D'"),
-            (s_tiny with { UpBlockTypes = ["DownBlock2D", "UpBlock2D"] }, "up_block_types cannot be 'DownBlock2D'"),
-            (s_tiny with { DownBlockTypes = Three("DownBlock2D") }, "block_out_channels has 2 levels, down_block_types 3, up_block_types 2"),
-            (s_tiny with { BlockOutChannels = [], DownBlockTypes = [], UpBlockTypes = [] }, "the number of block_out_channels cannot be 0"),
-            (s_tiny with { InChannels = 0 }, "in_channels cannot be 0"),
-            (s_tiny with { LayersPerBlock = 0 }, "layers_per_block cannot be 0"),
-            (s_tiny with { DownsamplePadding = 2 }, "downsample_padding cannot be 2"),
-            (s_tiny with { DownsampleType = "fir" }, "downsample_type cannot be 'fir'"),
-            (s_tiny with { ActFn = "tanh" }, "act_fn cannot be 'tanh'"),
-            (s_tiny with { Dropout = 1.5 }, "dropout cannot be 1.5"),
-            (s_tiny with { ResnetTimeScaleShift = "spatial" }, "resnet_time_scale_shift cannot be 'spatial'"),
-            (s_tiny with { MidBlockType = "UNetMidBlock2DCrossAttn" }, "mid_block_type cannot be 'UNetMidBlock2DCrossAttn'"),
-            (s_tiny with { MidBlockScaleFactor = 0 }, "mid_block_scale_factor cannot be 0"),
-            (s_tiny with { TimeEmbeddingType = "learned" }, "num_train_timesteps cannot be 0"),
-            (s_tiny with { FreqShift = 2 }, "freq_shift cannot be 2"),
-            (s_tiny with { ClassEmbedType = "projection" }, "class_embed_type cannot be 'projection'"),
-            (s_tiny with { NormEps = -1 }, "norm_eps cannot be -1"),
+            (Tiny with { NormNumGroups = 3 }, "norm_num_groups cannot be 3"),
+            (Tiny with { AttnNormNumGroups = 3 }, "attn_norm_num_groups cannot be 3"),
+            (Tiny with { AttentionHeadDim = 16 }, "attention_head_dim cannot be 16"),
+            (Tiny with { DownBlockTypes = ["DownBlock2D", "CrossAttnDownBlock2D"] }, "down_block_types cannot be 'CrossAttnDownBlock2D'"),
+            (Tiny with { UpBlockTypes = ["DownBlock2D", "UpBlock2D"] }, "up_block_types cannot be 'DownBlock2D'"),
+            (Tiny with { DownBlockTypes = Three("DownBlock2D") }, "block_out_channels has 2 levels, down_block_types 3, up_block_types 2"),
+            (Tiny with { BlockOutChannels = [], DownBlockTypes = [], UpBlockTypes = [] }, "the number of block_out_channels cannot be 0"),
+            (Tiny with { InChannels = 0 }, "in_channels cannot be 0"),
+            (Tiny with { LayersPerBlock = 0 }, "layers_per_block cannot be 0"),
+            (Tiny with { DownsamplePadding = 2 }, "downsample_padding cannot be 2"),
+            (Tiny with { DownsampleType = "fir" }, "downsample_type cannot be 'fir'"),
+            (Tiny with { ActFn = "tanh" }, "act_fn cannot be 'tanh'"),
+            (Tiny with { Dropout = 1.5 }, "dropout cannot be 1.5"),
+            (Tiny with { ResnetTimeScaleShift = "spatial" }, "resnet_time_scale_shift cannot be 'spatial'"),
+            (Tiny with { MidBlockType = "UNetMidBlock2DCrossAttn" }, "mid_block_type cannot be 'UNetMidBlock2DCrossAttn'"),
+            (Tiny with { MidBlockScaleFactor = 0 }, "mid_block_scale_factor cannot be 0"),
+            (Tiny with { TimeEmbeddingType = "learned" }, "num_train_timesteps cannot be 0"),
+            (Tiny with { FreqShift = 2 }, "freq_shift cannot be 2"),
+            (Tiny with { ClassEmbedType = "projection" }, "class_embed_type cannot be 'projection'"),
+            (Tiny with { NormEps = -1 }, "norm_eps cannot be -1"),
         ];
         foreach (var (config, message) in cases)
         {
@@ -191,13 +191,47 @@ public class UNet2DTests
         }
     }
 
+    internal static UNet2DConfig PeerNetwork => new()
+    {
+        InChannels = 1, OutChannels = 1, BlockOutChannels = [32, 64, 64], DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
+        UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"], NormNumGroups = 8,
+    };
+
+    private static string[] Three(string type) => [type, type, type];
+
+    private static UNet2DConfig Variant(string name) => name switch
+    {
+        "tiny" => Tiny,
+        "resnet" => Tiny with
+        {
+            DownBlockTypes = ["ResnetDownsampleBlock2D", "AttnDownBlock2D"], UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D"],
+            DownsampleType = "resnet", UpsampleType = "resnet", ResnetTimeScaleShift = "scale_shift", ActFn = "gelu", MidBlockScaleFactor = 2,
+        },
+        "classes" => Tiny with { NumClassEmbeds = 3 },
+        "timestep" => Tiny with { ClassEmbedType = "timestep", ActFn = "mish" },
+        "identity" => Tiny with { ClassEmbedType = "identity", TimeEmbeddingDim = 6, ActFn = "relu" },
+        "fourier" => Tiny with { TimeEmbeddingType = "fourier", AttnNormNumGroups = 4 },
+        "learned" => Tiny with { TimeEmbeddingType = "learned", NumTrainTimesteps = 10, CenterInputSample = true },
+        "no middle" => Tiny with { MidBlockType = null },
+        "one level" => Tiny with { BlockOutChannels = [8], DownBlockTypes = ["DownBlock2D"], UpBlockTypes = ["AttnUpBlock2D"], AddAttention = false },
+        _ => Tiny with { AttentionHeadDim = 3, LayersPerBlock = 3, DownsamplePadding = 0 },
+    };
+}
+
+/// <summary>
+/// Changes the number of threads, on which the scratch memory of kernels depends, as the tests of the pool of threads do: they do not
+/// run at the same time.
+/// </summary>
+[Collection(nameof(WorkersTests))]
+public class UNet2DTrainingTests
+{
     /// <summary>Trained for as many steps as a test can wait for; RAWDIFFUSION_LONG_TESTS=1 makes it 10,000.</summary>
     [Fact]
     public void Memory_stays_flat_over_many_steps()
     {
         int steps = Environment.GetEnvironmentVariable("RAWDIFFUSION_LONG_TESTS") == "1" ? 10_000 : 60;
         var cpu = new CpuBackend();
-        var model = new UNet2D(s_tiny with { OutChannels = 1, Dropout = 0.1 }, new Generator(1), cpu);
+        var model = new UNet2D(UNet2DTests.Tiny with { OutChannels = 1, Dropout = 0.1 }, new Generator(1), cpu);
         var optimizer = new AdamW(model);
         Tensor x = Tensor.Randn(new Generator(2), [2, 4, 4, 1], cpu), t = Tensor.Ones([2], cpu);
         void Step()
@@ -216,37 +250,6 @@ public class UNet2DTests
         Assert.Equal(warm, cpu.Statistics);
     }
 
-    internal static UNet2DConfig PeerNetwork => new()
-    {
-        InChannels = 1, OutChannels = 1, BlockOutChannels = [32, 64, 64], DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
-        UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"], NormNumGroups = 8,
-    };
-
-    private static string[] Three(string type) => [type, type, type];
-
-    private static UNet2DConfig Variant(string name) => name switch
-    {
-        "tiny" => s_tiny,
-        "resnet" => s_tiny with
-        {
-            DownBlockTypes = ["ResnetDownsampleBlock2D", "AttnDownBlock2D"], UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D"],
-            DownsampleType = "resnet", UpsampleType = "resnet", ResnetTimeScaleShift = "scale_shift", ActFn = "gelu", MidBlockScaleFactor = 2,
-        },
-        "classes" => s_tiny with { NumClassEmbeds = 3 },
-        "timestep" => s_tiny with { ClassEmbedType = "timestep", ActFn = "mish" },
-        "identity" => s_tiny with { ClassEmbedType = "identity", TimeEmbeddingDim = 6, ActFn = "relu" },
-        "fourier" => s_tiny with { TimeEmbeddingType = "fourier", AttnNormNumGroups = 4 },
-        "learned" => s_tiny with { TimeEmbeddingType = "learned", NumTrainTimesteps = 10, CenterInputSample = true },
-        "no middle" => s_tiny with { MidBlockType = null },
-        "one level" => s_tiny with { BlockOutChannels = [8], DownBlockTypes = ["DownBlock2D"], UpBlockTypes = ["AttnUpBlock2D"], AddAttention = false },
-        _ => s_tiny with { AttentionHeadDim = 3, LayersPerBlock = 3, DownsamplePadding = 0 },
-    };
-}
-
-/// <summary>Changes the number of threads, as the tests of the pool of threads do, so they do not run at the same time.</summary>
-[Collection(nameof(WorkersTests))]
-public class UNet2DDeterminismTests
-{
     [Fact]
     public void A_training_gives_the_same_bits_with_one_and_two_threads()
     {
