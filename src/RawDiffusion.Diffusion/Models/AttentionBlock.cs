@@ -24,7 +24,9 @@ public sealed class AttentionBlock : Layer
     [Name("")]
     public Attention Attention { get; }
 
-    public override Tensor Forward(Tensor x)
+    public override Tensor Forward(Tensor x) => Intermediates.Drop(() => Compute(x));
+
+    private Tensor Compute(Tensor x)
     {
         var h = GroupNorm?.Forward(x) ?? x;
         var y = Attention.Forward(h.Reshape(x.Shape[0], x.Shape[1] * x.Shape[2], x.Shape[3])).Reshape(x.Shape) + x;

@@ -58,7 +58,9 @@ public sealed class ResnetBlock : Module
     public Conv2d? ConvShortcut { get; }
 
     /// <param name="time">The embedded time after the activation, [N, T].</param>
-    public Tensor Forward(Tensor x, Tensor time)
+    public Tensor Forward(Tensor x, Tensor time) => Intermediates.Drop(() => Compute(x, time));
+
+    private Tensor Compute(Tensor x, Tensor time)
     {
         var h = Activate(Norm1.Forward(x));
         if (_resample != Resample.None)

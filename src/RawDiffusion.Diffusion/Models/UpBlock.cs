@@ -42,7 +42,7 @@ public sealed class UpBlock : Module
     {
         for (int i = 0; i < Resnets.Length; i++)
         {
-            x = Resnets[i].Forward(Tensor.Concat([x, skips.Pop()], axis: 3), time);
+            x = Joined(Resnets[i], x, skips.Pop(), time);
             if (Attentions.Length > 0)
                 x = Attentions[i].Forward(x);
         }
@@ -50,4 +50,7 @@ public sealed class UpBlock : Module
             x = upsampler.Forward(x, time);
         return x;
     }
+
+    private static Tensor Joined(ResnetBlock resnet, Tensor x, Tensor skip, Tensor time) =>
+        Intermediates.Drop(() => resnet.Forward(Tensor.Concat([x, skip], axis: 3), time));
 }
