@@ -18,15 +18,13 @@ public static class Program
     /// <summary>Runs one command line; errors are written to <paramref name="error"/>.</summary>
     public static int Run(string[] args, TextWriter error)
     {
-        var train = TrainCommand.Create();
-        var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.") { train, DoctorCommand.Create() };
-        Examples.ShowInHelp(root);
+        var root = CreateRoot();
         try
         {
             var parsed = root.Parse(args);
             if (parsed.Errors.Count > 0)
             {
-                error.WriteLine($"rawdiffusion: {Explain(parsed, train)}");
+                error.WriteLine($"rawdiffusion: {Explain(parsed)}");
                 return BadInput;
             }
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
@@ -38,20 +36,38 @@ public static class Program
         }
     }
 
-    private static string Explain(ParseResult parsed, Command train)
+    /// <summary>All commands.</summary>
+    public static RootCommand CreateRoot()
+    {
+        var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.")
+        {
+            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DoctorCommand.Create(),
+        };
+        Examples.ShowInHelp(root);
+        return root;
+    }
+
+    private static string Explain(ParseResult parsed)
     {
         var command = parsed.CommandResult.Command;
         if (parsed.UnmatchedTokens.Count > 0 && command.Subcommands.Count > 0)
         {
-            string kind = command == train ? "preset" : "command";
+            string kind = command is RootCommand ? "command" : "preset";
             return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
         }
         if (command.Subcommands.Count > 0)
             return $"a command is needed: {Names(command)} (--help tells more)";
         if (parsed.UnmatchedTokens.Count > 0)
             return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name} (--help lists them)";
-        return parsed.Errors[0].Message.TrimEnd('.');
+        return InPlainWords(parsed.Errors[0].Message.TrimEnd('.'));
     }
+
+    /// <summary>Says what was expected instead of naming a type of .NET.</summary>
+    private static string InPlainWords(string message) => message
+        .Replace(" as expected type 'System.Int32'", ": a whole number was expected")
+        .Replace(" as expected type 'System.UInt64'", ": a whole number from 0 on was expected")
+        .Replace(" as expected type 'System.Double'", ": a number was expected")
+        .Replace(" as expected type 'System.Nullable`1[System.Int32]'", ": a whole number was expected");
 
     private static string Names(Command command) => string.Join(", ", command.Subcommands.Select(c => c.Name));
 }

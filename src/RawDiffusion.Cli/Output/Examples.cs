@@ -27,6 +27,9 @@ internal static class Examples
 
     private sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLineAction
     {
+        /// <summary>Help is there for those who do not know yet what a command needs.</summary>
+        public override bool ClearsParseErrors => true;
+
         public override int Invoke(ParseResult parsed)
         {
             int code = help.Invoke(parsed);

@@ -28,11 +28,13 @@ public sealed class DiffusionRun
     private readonly Backend _device;
     private readonly ITrainingData _data;
     private readonly DiffusionModel _model;
+    private readonly Pictures _pictures;
     private readonly IRunReporter _reporter;
 
     private DiffusionRun(RunConfig config, ITrainingData data, DiffusionModel model, RunFolder folder, Backend device, IRunReporter reporter)
     {
         (_config, _data, _model, _folder, _device, _reporter) = (config, data, model, folder, device, reporter);
+        _pictures = new Pictures(model, data);
     }
 
     /// <summary>Begins a run.</summary>
@@ -125,8 +127,8 @@ public sealed class DiffusionRun
     {
         using var scope = new MemoryScope();
         using var average = state.Ema?.Use();
-        var samples = _model.Sample(Pictures.PreviewSampling(_config.Sampling, _model), new Generator(_config.Seed, RandomStreams.Preview));
-        return Pictures.Draw(samples, $"step {state.Step}", _data);
+        var samples = _model.Sample(_pictures.PreviewSampling(_config.Sampling), new Generator(_config.Seed, RandomStreams.Preview));
+        return _pictures.Draw(samples.X, $"step {state.Step}");
     }
 
     /// <summary>Samples, judges and draws the trained model.</summary>
@@ -149,10 +151,10 @@ public sealed class DiffusionRun
         _reporter.End();
 
         _folder.WriteSamples(samples);
-        var evaluation = _data is PointData judged ? Evaluation.OfPoints(samples.X, judged.Distribution, _config.Seed, _device) : Evaluation.None;
+        var evaluation = Evaluation.Of(samples, _data, _config.Seed, _device);
         string title = $"{_config.Sampling.Sampler}, {_config.Sampling.Steps} steps";
         string picture = _folder.Picture(state.Step);
-        var image = figure is null ? Pictures.Draw(samples, title, _data) : figure.Draw(samples.X, title, RunLog.ReadLosses(_folder.Path)).Render();
+        var image = figure is null ? _pictures.Draw(samples.X, title) : figure.Draw(samples.X, title, RunLog.ReadLosses(_folder.Path)).Render();
         image.Save(picture);
         double seconds = state.Seconds + clock.Elapsed.TotalSeconds;
         var metrics = new Dictionary<string, object>(evaluation.Metrics)

@@ -11,14 +11,15 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
     private const int Projections = 1000;
     private const int FreshSets = 5;
 
-    /// <summary>Nothing to say.</summary>
-    public static Evaluation None { get; } = new(new Dictionary<string, object>(), []);
+    /// <summary>Judges samples by what they should look like.</summary>
+    public static Evaluation Of(SampleSet samples, ITrainingData data, ulong seed, Backend device) =>
+        data is PointData points ? OfPoints(samples.X, points.Distribution, seed, device) : new(new Dictionary<string, object>(), []);
 
     /// <summary>
     /// Judges points of the plane: the sliced Wasserstein distance to fresh data beside the floor between two fresh data sets and, where
     /// the distribution is a mixture, how its modes are covered.
     /// </summary>
-    public static Evaluation OfPoints(Tensor samples, IPointDistribution data, ulong seed, Backend device)
+    private static Evaluation OfPoints(Tensor samples, IPointDistribution data, ulong seed, Backend device)
     {
         int count = samples.Shape[0];
         var generator = new Generator(seed, RandomStreams.Judge);

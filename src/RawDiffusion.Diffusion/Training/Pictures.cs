@@ -5,37 +5,50 @@ using RawDiffusion.IO;
 
 namespace RawDiffusion.Diffusion.Training;
 
-/// <summary>Draws samples: points as a scatter plot, images as a grid with a column per class where there are classes.</summary>
-internal static class Pictures
+/// <summary>Draws samples of a model: points as a scatter plot, images as a grid with a column per class where there are classes.</summary>
+public sealed class Pictures
 {
     private const int Points = 2000, Side = 8, PreviewSteps = 50, WindowPoints = 2000;
 
     // Small images would be hard to see on today's screens.
     private const int SmallImage = 48, Zoom = 2;
 
+    private readonly DiffusionModel _model;
+    private readonly Tensor? _window;
+
+    /// <param name="data">For points: sets the window of the plane. May be null for images.</param>
+    public Pictures(DiffusionModel model, ITrainingData? data)
+    {
+        _model = model;
+        if (data is PointData points)
+            _window = points.Distribution.Sample(WindowPoints, new Generator(0));
+    }
+
+    /// <summary>The pictures of a model, with data that need no files.</summary>
+    public static Pictures For(DiffusionModel model, RunConfig config) =>
+        new(model, model.SampleShape.Rank == 1 ? DiffusionRun.OpenData(config) : null);
+
     /// <summary>How many samples a picture shows.</summary>
-    public static int Count(DiffusionModel model) => model.SampleShape.Rank == 1 ? Points : Side * Math.Max(Side, model.Classes);
+    public static int Count(DiffusionModel model) => model.SampleShape.Rank == 1 ? Points : Side * Columns(model);
 
     /// <summary>A quick sampling for pictures during training.</summary>
-    public static SamplingConfig PreviewSampling(SamplingConfig sampling, DiffusionModel model) => sampling with
+    public SamplingConfig PreviewSampling(SamplingConfig sampling) => sampling with
     {
         Sampler = "ddim",
         Eta = 0,
         Steps = Math.Min(PreviewSteps, sampling.Steps),
-        Count = Math.Min(sampling.Count, Count(model)),
+        Count = Math.Min(sampling.Count, Count(_model)),
     };
 
-    /// <param name="data">What the samples should look like; sets the window for points.</param>
-    public static Image Draw(SampleSet samples, string title, ITrainingData data)
+    /// <summary>Draws as many of the samples as a picture shows.</summary>
+    /// <param name="title">Stands above points; images speak for themselves.</param>
+    public Image Draw(Tensor samples, string title)
     {
-        if (data is PointData points)
-            return PointsFigure.DrawPoints(samples.X, title, points.Distribution.Sample(WindowPoints, new Generator(0))).Render();
-        int most = Side * Math.Max(Side, samples.Labels is null ? 0 : data.Classes);
-        var shown = samples.X.Slice(0, 0, Math.Min(most, samples.X.Shape[0]));
-        return new ImageGrid
-        {
-            Columns = samples.Labels is null ? Side : data.Classes,
-            Zoom = samples.X.Shape[1] <= SmallImage ? Zoom : 1,
-        }.Render(shown);
+        var shown = samples.Slice(0, 0, Math.Min(Count(_model), samples.Shape[0]));
+        if (_window is not null)
+            return PointsFigure.DrawPoints(shown, title, _window).Render();
+        return new ImageGrid { Columns = Columns(_model), Zoom = _model.SampleShape[0] <= SmallImage ? Zoom : 1 }.Render(shown);
     }
+
+    private static int Columns(DiffusionModel model) => model.Classes == 0 ? Side : model.Classes;
 }

@@ -15,7 +15,7 @@ public sealed class FileFormatException(string path, string reason, Exception? i
     public static string Quote(string text) => text.Length > LongestQuote ? $"'{text[..LongestQuote]}...'" : $"'{text}'";
 
     /// <summary>A text with '?' in place of line ends and other control characters.</summary>
-    internal static string OneLine(string message) =>
+    public static string OneLine(string message) =>
         string.Create(message.Length, message, static (span, text) =>
         {
             for (int i = 0; i < span.Length; i++)

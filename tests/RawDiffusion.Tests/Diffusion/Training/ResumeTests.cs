@@ -1,15 +1,28 @@
 using RawDiffusion.Backends.Cpu;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
 
 namespace RawDiffusion.Tests.Diffusion.Training;
 
 /// <summary>A run that was stopped and went on leaves the same bytes as one that never stopped.</summary>
-public sealed class ResumeTests : IDisposable
+public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixture<ResumeTests.StraightRun>, IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
+
+    /// <summary>The run that never stopped.</summary>
+    public sealed class StraightRun : IDisposable
+    {
+        private readonly TemporaryFolder _folder = new();
+
+        public StraightRun() => Assert.Equal(TrainingEnd.Finished, TinyRun.Start(TinyRun.Config, Path).End);
+
+        public string Path => _folder["straight"];
+
+        public void Dispose() => _folder.Dispose();
+    }
 
     [Theory]
     [InlineData(1)]
@@ -19,26 +32,23 @@ public sealed class ResumeTests : IDisposable
     [InlineData(11)]
     public void At_any_step(int stopAt)
     {
-        Assert.Equal(TrainingEnd.Finished, TinyRun.Start(TinyRun.Config, _folder["straight"]).End);
-
         var stopped = TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt);
         Assert.Equal((TrainingEnd.Stopped, stopAt), (stopped.End, stopped.Step));
         Assert.False(File.Exists(_folder["stopped/metrics.json"]));
         Assert.Equal(TrainingEnd.Finished, TinyRun.Resume(_folder["stopped"]).End);
 
-        AssertSame(_folder["straight"], _folder["stopped"]);
+        AssertSame(straight.Path, _folder["stopped"]);
     }
 
     [Fact]
     public void After_every_single_step()
     {
-        TinyRun.Start(TinyRun.Config, _folder["straight"]);
         TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 1);
         for (int step = 2; step < TinyRun.Config.Training.Steps; step++)
             TinyRun.Resume(_folder["stopped"], stopAt: step);
         TinyRun.Resume(_folder["stopped"]);
 
-        AssertSame(_folder["straight"], _folder["stopped"]);
+        AssertSame(straight.Path, _folder["stopped"]);
     }
 
     [Fact]
@@ -48,7 +58,6 @@ public sealed class ResumeTests : IDisposable
         try
         {
             Workers.SetCount(2);
-            TinyRun.Start(TinyRun.Config, _folder["straight"]);
             TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 6);
             Workers.SetCount(1);
             TinyRun.Resume(_folder["stopped"]);
@@ -57,7 +66,7 @@ public sealed class ResumeTests : IDisposable
         {
             Workers.SetCount(threads);
         }
-        AssertSame(_folder["straight"], _folder["stopped"]);
+        AssertSame(straight.Path, _folder["stopped"]);
     }
 
     [Theory]
@@ -74,27 +83,38 @@ public sealed class ResumeTests : IDisposable
         AssertSame(_folder["straight"], _folder["stopped"]);
     }
 
-    /// <summary>A process that was killed has written lines of steps that the checkpoint does not know, the last one cut short.</summary>
+    /// <summary>Images of a finite set in epochs, classes that are dropped, masks of dropout, weights kept in a model folder.</summary>
     [Fact]
-    public void When_the_log_went_further_than_the_checkpoint()
+    public void With_a_conditional_unet_and_dropout()
     {
-        TinyRun.Start(TinyRun.Config, _folder["straight"]);
-        TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 7);
-        File.AppendAllText(_folder["stopped/log.csv"], "10,160,0.5,0.1,0.2,1.000,160.0\n12,192,0.");
+        TinyMnist.Write(_folder["data"]);
+        var config = TinyRun.Images(_folder["data"]);
+        TinyRun.Start(config, _folder["straight"]);
+        TinyRun.Start(config, _folder["stopped"], stopAt: 3);
         TinyRun.Resume(_folder["stopped"]);
 
         AssertSame(_folder["straight"], _folder["stopped"]);
     }
 
+    /// <summary>A process that was killed has written lines of steps that the checkpoint does not know, the last one cut short.</summary>
+    [Fact]
+    public void When_the_log_went_further_than_the_checkpoint()
+    {
+        TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 7);
+        File.AppendAllText(_folder["stopped/log.csv"], "10,160,0.5,0.1,0.2,1.000,160.0\n12,192,0.");
+        TinyRun.Resume(_folder["stopped"]);
+
+        AssertSame(straight.Path, _folder["stopped"]);
+    }
+
     [Fact]
     public void When_it_was_killed_before_its_first_checkpoint()
     {
-        TinyRun.Start(TinyRun.Config, _folder["straight"]);
         TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 3);
         Directory.Delete(_folder["stopped/checkpoints"], recursive: true);
         TinyRun.Resume(_folder["stopped"]);
 
-        AssertSame(_folder["straight"], _folder["stopped"]);
+        AssertSame(straight.Path, _folder["stopped"]);
     }
 
     [Fact]
@@ -133,7 +153,7 @@ public sealed class ResumeTests : IDisposable
     public void Nobody_else_can_work_on_a_run_meanwhile()
     {
         TinyRun.Start(TinyRun.Config, _folder["run"], stopAt: 3);
-        using var folder = RawDiffusion.Diffusion.Training.Records.RunFolder.Open(_folder["run"]);
+        using var folder = RunFolder.Open(_folder["run"]);
         Assert.Contains("another process is working on this run", Assert.Throws<IOException>(() => TinyRun.Resume(_folder["run"])).Message);
     }
 

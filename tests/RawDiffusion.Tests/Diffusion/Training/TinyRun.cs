@@ -18,6 +18,24 @@ internal static class TinyRun
         }
         """));
 
+    /// <summary>The same for images: a conditional UNet on the files of <see cref="TinyMnist"/>.</summary>
+    public static RunConfig Images(string folder) => Presets.Find("mnist").Config.With(Json(
+        $$"""
+        {
+          "seed": 3,
+          "data": { "directory": {{JsonValue.Create(folder).ToJsonString()}} },
+          "model": {
+            "conditional": true,
+            "unet2d": {
+              "blockOutChannels": [8, 8], "downBlockTypes": ["DownBlock2D", "DownBlock2D"], "upBlockTypes": ["UpBlock2D", "UpBlock2D"],
+              "normNumGroups": 4, "layersPerBlock": 1, "addAttention": false, "dropout": 0.2
+            }
+          },
+          "training": { "steps": 6, "batch": 6, "logEvery": 2, "labelDropout": 0.5, "sampleEvery": 0, "checkpointEvery": 0, "keepCheckpoints": 1 },
+          "sampling": { "steps": 2, "count": 12, "guidance": 1.5 }
+        }
+        """));
+
     public static JsonObject Json(string text) => JsonNode.Parse(text)!.AsObject();
 
     public static RunOutcome Start(RunConfig config, string folder, int stopAt = int.MaxValue)

@@ -1,0 +1,38 @@
+using System.CommandLine;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
+
+namespace RawDiffusion.Cli.Commands;
+
+/// <summary>The options of commands that sample a trained run; what is not given is as it was at the end of the run.</summary>
+internal sealed class SamplingOptions
+{
+    private readonly ConfigOptions _config;
+    private readonly Argument<string> _run = new("RUN") { Description = "Folder of a run, or of one of its checkpoints." };
+
+    public SamplingOptions(Command command)
+    {
+        command.Arguments.Add(_run);
+        _config = new ConfigOptions(command, null)
+            .Add<int>("n", "sampling.count", "Number of samples.")
+            .Add<int>("steps", "sampling.steps", "Steps of the sampler.")
+            .Add<string>("sampler", "sampling.sampler", "ddpm (ancestral) or ddim.")
+            .Add<double>("eta", "sampling.eta", "DDIM's eta: 0 deterministic, 1 like ddpm.")
+            .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
+            .Add<ulong>("seed", "seed", "Seed of the samples; by default the run's.")
+            .Add<string>("data-dir", "data.directory", "Folder with the files of the data, where they are needed.");
+    }
+
+    /// <summary>Opens the run and hands it over with the configuration that the user wants.</summary>
+    /// <param name="count">The number of samples where the user does not say; null for the run's own.</param>
+    public int Run(ParseResult parsed, Func<TrainedRun, int?>? count, Func<TrainedRun, RunConfig, int> action) => _config.Explain(parsed, () =>
+    {
+        var run = TrainedRun.Open(parsed.GetValue(_run)!);
+        var config = run.Config;
+        if (count?.Invoke(run) is { } number)
+            config = config with { Sampling = config.Sampling with { Count = number } };
+        config = config.With(_config.Given(parsed));
+        config.Check();
+        return action(run, config);
+    });
+}

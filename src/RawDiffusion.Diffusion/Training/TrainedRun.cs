@@ -1,0 +1,74 @@
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Diffusion.Training.Records;
+using RawDiffusion.IO;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>The model that a run came to, ready to be sampled: that of its latest checkpoint, or of any one of them.</summary>
+public sealed class TrainedRun
+{
+    private TrainedRun(string folder, RunConfig config, DiffusionModel model, int step, Backend device)
+    {
+        (Folder, Config, Model, Step, Device) = (folder, config, model, step, device);
+    }
+
+    /// <summary>The run's folder.</summary>
+    public string Folder { get; }
+
+    public RunConfig Config { get; }
+
+    /// <summary>With the moving average of the weights, where the run has one.</summary>
+    public DiffusionModel Model { get; }
+
+    /// <summary>The step of the checkpoint.</summary>
+    public int Step { get; }
+
+    public Backend Device { get; }
+
+    /// <summary>Opens a run.</summary>
+    /// <param name="path">The folder of a run, or that of one of its checkpoints.</param>
+    /// <exception cref="IOException">There is no run, it has no checkpoint yet, or a file is damaged; the message says which.</exception>
+    public static TrainedRun Open(string path)
+    {
+        bool isCheckpoint = File.Exists(Path.Combine(path, TrainingState.FileName));
+        string folder = isCheckpoint ? Path.GetFullPath(Path.Combine(path, "..", "..")) : path;
+        if (RunFolder.PresetOf(folder) == MnistClassifierRun.Preset)
+            throw new IOException($"{path}: this is a classifier, which cannot be sampled");
+        var config = RunConfig.Load(RunFolder.ConfigPath(folder));
+        string checkpoint = isCheckpoint ? path : new CheckpointFolder(folder).Latest
+            ?? throw new IOException($"{path}: this run has no checkpoint yet");
+        if (config.Data.Shape is null)
+            throw new FileFormatException(RunFolder.ConfigPath(folder), "data.shape is missing; a run notes it down");
+        var device = RawDiffusion.Device.Parse(config.Device);
+        var model = DiffusionModel.Create(config, device);
+        return new TrainedRun(folder, config, model, TrainingState.LoadForSampling(checkpoint, model.Files), device);
+    }
+
+    /// <summary>Draws samples; the same settings and seed give the same bits as at the end of the run.</summary>
+    /// <param name="label">See <see cref="DiffusionModel.Sample"/>.</param>
+    /// <param name="watch">See <see cref="DiffusionModel.Sample"/>.</param>
+    public SampleSet Sample(
+        SamplingConfig sampling, ulong seed, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null, CancellationToken stop = default)
+    {
+        RunConfigChecks.Check(sampling);
+        reporter.Begin("sample", Model.SamplingSteps(sampling));
+        var samples = Model.Sample(
+            sampling, new Generator(seed, RandomStreams.Sampling), label,
+            step =>
+            {
+                stop.ThrowIfCancellationRequested();
+                reporter.Report(step);
+            },
+            watch);
+        reporter.End();
+        return samples;
+    }
+
+    /// <summary>Judges samples as at the end of the run.</summary>
+    /// <param name="config">Says where the data are.</param>
+    /// <exception cref="IOException">The data cannot be found or read.</exception>
+    public Evaluation Evaluate(SampleSet samples, RunConfig config) =>
+        Evaluation.Of(samples, DiffusionRun.OpenData(config), config.Seed, Device);
+}
