@@ -1,4 +1,10 @@
 using RawDiffusion.Backends.Cpu;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Nn;
 using RawDiffusion.Optim;
 
@@ -36,6 +42,32 @@ public class SteadyStateTests
         for (int i = 0; i < 100; i++)
             training.Step();
         Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / 100, 0, 6 * 1024);
+    }
+
+    /// <summary>
+    /// The trainer with all that it does in a step: data, noise, a network with labels, parts of a batch, clipping, the average. What is
+    /// left of managed memory are the objects of the tape, of two parts here.
+    /// </summary>
+    [Fact]
+    public void AWarmStepOfTheTrainerAllocatesNoMemoryForTensorsAndLittleManagedMemory()
+    {
+        var cpu = new CpuBackend();
+        var data = new PointData("eight-gaussians", new EightGaussians());
+        var model = new MlpDenoiser(new Generator(1), cpu, width: 32, labels: 3);
+        var state = new TrainingState(model, WeightFiles.Plain(model), new AdamW(model), new Ema(model));
+        var schedule = new DiscreteSchedule(new LinearSchedule(), device: cpu);
+        var noise = new Generator(2);
+        int[] labels = new int[64];
+        var trainer = new Trainer(state, new TrainingConfig { Steps = 1000, Batch = labels.Length, Accumulate = 2 }, (first, count) =>
+            new NoisedBatch(model.Forward, schedule, data.Draw(first, count, 0, cpu).X, Tensor.From(labels, [count], cpu), noise));
+        for (int i = 0; i < 3; i++)
+            trainer.RunStep();
+        var warm = cpu.Statistics;
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 100; i++)
+            trainer.RunStep();
+        Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / 100, 0, 24 * 1024);
+        Assert.Equal(warm, cpu.Statistics);
     }
 
     private sealed class Training
