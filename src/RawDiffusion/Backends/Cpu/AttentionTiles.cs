@@ -172,8 +172,10 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
                 continue;
             for (int k = 0; k < columns; k++)
             {
-                for (int r = inFours; r < PanelWidth; r++)
-                    panels[(nint)k * PanelWidth + r] = r < width ? from[r * xRow + k] : 0;
+                float* to = panels + (nint)k * PanelWidth;
+                for (int r = inFours; r < width; r++)
+                    to[r] = from[r * xRow + k];
+                Clear(to, width, PanelWidth);
             }
         }
     }
@@ -204,7 +206,7 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
         }
     }
 
-    /// <summary>Panels of x[rows, columns] itself, zero padded to whole panels.</summary>
+    /// <summary>Panels of x[rows, columns] itself, zero padded to whole vectors.</summary>
     public static void Pack(float* x, nint xRow, int rows, int columns, float* panels)
     {
         for (int start = 0; start < columns; start += PanelWidth)
@@ -212,20 +214,11 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
             int width = Math.Min(PanelWidth, columns - start);
             float* from = x + start;
             for (int r = 0; r < rows; r++, from += xRow, panels += PanelWidth)
-            {
-                if (width == PanelWidth)
-                {
-                    V.Store(V.Load(from), panels);
-                    V.Store(V.Load(from + V.Count), panels + V.Count);
-                    continue;
-                }
-                for (int j = 0; j < PanelWidth; j++)
-                    panels[j] = j < width ? from[j] : 0;
-            }
+                CopyRow(from, width, panels);
         }
     }
 
-    /// <summary>y[RoundRows(rows), yRow] = factor * x[rows, columns], zero in the padding.</summary>
+    /// <summary>y[RoundRows(rows), yRow] = factor * x[rows, columns], zero in what pads the columns to whole vectors.</summary>
     public static void CopyRows(float* x, nint xRow, int rows, int columns, float factor, float* y, nint yRow)
     {
         V f = V.Create(factor);
@@ -234,13 +227,36 @@ internal static unsafe class AttentionTiles<V> where V : struct, ISimd<V>
             int i = 0;
             for (; i <= columns - V.Count; i += V.Count)
                 V.Store(V.Load(x + i) * f, y + i);
+            int rest = i;
             for (; i < columns; i++)
                 y[i] = x[i] * factor;
-            for (; i < yRow; i++)
-                y[i] = 0;
+            if (rest < columns)
+                Clear(y, columns, rest + V.Count);
         }
         for (int r = rows; r < RoundRows(rows); r++, y += yRow)
-            new Span<float>(y, (int)yRow).Clear();
+            Clear(y, 0, RoundLanes(columns));
+    }
+
+    private static void CopyRow(float* x, int columns, float* y)
+    {
+        int i = 0;
+        for (; i <= columns - V.Count; i += V.Count)
+            V.Store(V.Load(x + i), y + i);
+        if (i == columns)
+            return;
+        int end = i + V.Count;
+        for (; i < columns; i++)
+            y[i] = x[i];
+        Clear(y, columns, end);
+    }
+
+    /// <summary>Zeros y[start, end), where end is a multiple of a vector.</summary>
+    private static void Clear(float* y, int start, int end)
+    {
+        for (; start % V.Count != 0; start++)
+            y[start] = 0;
+        for (; start < end; start += V.Count)
+            V.Store(default, y + start);
     }
 
     private static class Interleave
