@@ -14,8 +14,10 @@ internal sealed class Panel
     public Panel(Axes axes, double unit, double width, double height)
     {
         (_axes, _unit, _width, _height) = (axes, unit, width, height);
-        _xLimits = Check(axes.XLimits, "XLimits", logarithmic: false) ?? Scale.Limits(axes.Series.SelectMany(series => series.X), logarithmic: false);
-        _yLimits = Check(axes.YLimits, "YLimits", axes.LogY) ?? Scale.Limits(axes.Series.SelectMany(series => series.Y), axes.LogY);
+        _xLimits = Check(axes.XLimits ?? axes.Map?.X, "XLimits", logarithmic: false)
+            ?? Scale.Limits(axes.Series.SelectMany(series => series.X), logarithmic: false);
+        _yLimits = Check(axes.YLimits ?? axes.Map?.Y, "YLimits", axes.LogY)
+            ?? Scale.Limits(axes.Series.SelectMany(series => series.Y), axes.LogY);
         if (axes.EqualAspect)
             Equalize(ref _xLimits, ref _yLimits);
         int mostX = (int)Math.Clamp(width / (52 * unit), 2, 12), mostY = (int)Math.Clamp(height / (42 * unit), 2, 12);
@@ -24,7 +26,7 @@ internal sealed class Panel
 
         double widest = _yTicks.Count == 0 ? 0 : _yTicks.Max(tick => StrokeFont.Measure(tick.Label, TickSize * unit));
         MarginLeft = widest + (TickLength + Gap + 4) * unit + (axes.YLabel.Length > 0 ? (LabelSize + Gap + 2) * unit : 0);
-        MarginRight = 14 * unit;
+        MarginRight = Math.Max(14 * unit, axes.Map?.MeasureBar(height, unit, TickSize * unit, LabelSize * unit) ?? 0);
         MarginTop = axes.Title.Length > 0 ? (TitleSize + 10) * unit : 8 * unit;
         MarginBottom = (TickLength + Gap + TickSize) * unit + (axes.XLabel.Length > 0 ? (LabelSize + Gap + 4) * unit : 4 * unit);
     }
@@ -54,6 +56,7 @@ internal sealed class Panel
 
         var whole = canvas.Clip;
         canvas.Clip = ((int)left, (int)top, (int)right, (int)bottom);
+        _axes.Map?.Draw(canvas, x, y);
         foreach (var series in _axes.Series)
             DrawSeries(canvas, series, x, y);
         canvas.Clip = whole;
@@ -64,6 +67,7 @@ internal sealed class Panel
         FillRule(canvas, bottom, left, right, rule, vertical: false, Color.Ink);
         DrawTicks(canvas, x, y, left, bottom, rule);
         DrawLabels(canvas, left, top, right, bottom);
+        _axes.Map?.DrawBar(canvas, right, top, bottom, _unit, TickSize * _unit, LabelSize * _unit, rule);
         DrawLegend(canvas, left, top, right, bottom, rule);
     }
 
@@ -214,8 +218,7 @@ internal sealed class Panel
     {
         if (limits is not var (low, high))
             return null;
-        bool resolved = high - low > Scale.LeastExtent * Math.Max(Math.Abs(low), Math.Abs(high)) && double.IsFinite(high - low);
-        return resolved && !(logarithmic && low <= 0)
+        return Scale.IsAxis(low, high, logarithmic)
             ? limits
             : throw new ArgumentException($"Axes.{name}: {low} to {high} is no axis{(logarithmic ? "; a logarithmic one needs positive limits" : "")}.");
     }

@@ -27,6 +27,10 @@ internal readonly struct Scale
     /// <summary>The pixel of a value; not finite where the value cannot be shown.</summary>
     public double this[double value] => _offset + (Linearize(value) - _from) * _factor;
 
+    /// <summary>Whether two values can be the ends of an axis.</summary>
+    public static bool IsAxis(double low, double high, bool logarithmic = false) =>
+        high - low > LeastExtent * Math.Max(Math.Abs(low), Math.Abs(high)) && double.IsFinite(high - low) && !(logarithmic && low <= 0);
+
     private double Linearize(double value) => Logarithmic ? value > 0 ? Math.Log10(value) : double.NaN : value;
 
     /// <summary>The limits of an axis that shows all finite values with a margin of a twentieth on either side.</summary>
