@@ -30,7 +30,10 @@ internal static class Ticks
         return ticks;
     }
 
-    /// <summary>Powers of ten in [low, high] with labels and their multiples without; where there is hardly a power, 2 and 5 get labels too.</summary>
+    /// <summary>
+    /// Powers of ten in [low, high] with labels and their multiples without; where there is hardly a power, 2 and 5 get labels too,
+    /// and where that makes fewer than two labels, the ticks are those of a linear axis.
+    /// </summary>
     public static List<Tick> Logarithmic(double low, double high, int most)
     {
         int first = (int)Math.Floor(Math.Log10(low) + 1e-9), last = (int)Math.Floor(Math.Log10(high) + 1e-9);
@@ -54,7 +57,7 @@ internal static class Ticks
                     ticks.Add(new Tick(value, label));
             }
         }
-        return ticks;
+        return ticks.Count(static tick => tick.Label.Length > 0) < 2 ? Linear(low, high, most) : ticks;
     }
 
     private static string Label(double value, double step, double largest)

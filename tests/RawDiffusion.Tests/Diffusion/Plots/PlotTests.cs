@@ -18,6 +18,7 @@ public class PlotTests
     [Theory]
     [InlineData(0.004, 300, 10, "10^{−2} 10^{−1} 10^{0} 10^{1} 10^{2}")]
     [InlineData(0.9, 11, 10, "1 2 5 10")]
+    [InlineData(2.1, 4, 5, "2.5 3.0 3.5 4.0")]
     [InlineData(1e-12, 1, 5, "10^{−12} 10^{−9} 10^{−6} 10^{−3} 10^{0}")]
     public void LogarithmicTicksArePowersOfTen(double low, double high, int most, string labels) =>
         Assert.Equal(labels, Labels(Ticks.Logarithmic(low, high, most).Where(tick => tick.Label.Length > 0)));
