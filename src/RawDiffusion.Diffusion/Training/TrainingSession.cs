@@ -53,6 +53,9 @@ internal sealed class TrainingSession
                 var picture = preview();
                 picture.Save(_folder.Picture(_state.Step));
                 log.WritePicture(_state.Step, picture);
+                // A picture takes some large arrays, which the collector would let pile up to hundreds of megabytes; a collection takes
+                // nothing beside the sampling.
+                GC.Collect();
             },
             Checkpoint = Save,
         };
