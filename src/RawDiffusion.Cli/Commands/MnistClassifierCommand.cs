@@ -10,7 +10,7 @@ internal static class MnistClassifierCommand
     public static Command Create()
     {
         var defaults = new MnistClassifierConfig();
-        var command = new Command(MnistClassifierRun.Preset, "A convolutional classifier of MNIST's digits, which judges generated digits. Needs 40 seconds and 300 MB on two cores.");
+        var command = new Command(MnistClassifierRun.Preset, "A convolutional classifier of MNIST's digits, which judges generated digits. Takes 40 seconds and 300 MB on two cores.");
         var dataDirectory = new Option<string>("--data-dir") { Description = "Folder with the four IDX files of MNIST, plain or with .gz.", Required = true };
         var seed = new Option<ulong>("--seed") { Description = "Seed of all random numbers; the same seed gives the same bits.", DefaultValueFactory = _ => defaults.Seed };
         var steps = new Option<int>("--steps") { Description = "Optimizer steps.", DefaultValueFactory = _ => defaults.Training.Steps };

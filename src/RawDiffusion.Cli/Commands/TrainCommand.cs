@@ -40,7 +40,7 @@ internal static class TrainCommand
 
     private static Command ForPreset(Preset preset)
     {
-        var command = new Command(preset.Name, $"{preset.Description} Needs {preset.Needs} on two cores.");
+        var command = new Command(preset.Name, $"{preset.Description} Takes {preset.Needs} on two cores.");
         var options = new TrainOptions(command, preset.Config);
         command.SetAction(parsed => options.Start(parsed, preset.Config));
         return command.WithExamples([.. preset.Examples.Select(example => $"train {preset.Name} {example}".TrimEnd())]);

@@ -15,6 +15,9 @@ public sealed record DataOptions
 /// <param name="Size">How many samples there are, and where from.</param>
 public sealed record DataSetInfo(string Name, string Description, Shape SampleShape, int Classes, string Size)
 {
+    /// <summary>Whether it comes in files.</summary>
+    public bool HasFiles { get; init; }
+
     /// <summary>Reads or makes it.</summary>
     public required Func<DataOptions, ITrainingData> Open { get; init; }
 }
@@ -36,6 +39,7 @@ public static class DataSets
         Digits("colour-digits", "the same in ten colours", colored: true),
         new("mnist", "handwritten digits", [Mnist.Side, Mnist.Side, 1], Mnist.Classes, "60,000 and 10,000 to be judged by")
         {
+            HasFiles = true,
             Open = static options => Mnist.Open(options.Directory ?? throw new ArgumentException("mnist needs a folder with its files")),
         },
     ];

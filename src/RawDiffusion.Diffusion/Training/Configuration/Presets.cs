@@ -15,7 +15,7 @@ public static class Presets
     public static IReadOnlyList<Preset> All { get; } =
     [
         .. DataSets.All.Where(data => data.SampleShape.Rank == 1).Select(Points),
-        Images(DataSets.Find("mnist"), "30 minutes and 700 MB"),
+        .. DataSets.All.Where(data => data.SampleShape.Rank == 3).Select(Images),
     ];
 
     /// <exception cref="ConfigException">There is none of this name.</exception>
@@ -31,22 +31,29 @@ public static class Presets
         Sampling = new SamplingConfig { Sampler = "ddpm", Steps = 250, Count = 10_000 },
     }, "", "--sampler ddim --sampling-steps 50 --seed 7");
 
-    private static Preset Images(DataSetInfo data, string needs) => new(data.Name, $"Images: {data.Description}.", needs, new RunConfig
+    private static Preset Images(DataSetInfo data)
     {
-        Preset = data.Name,
-        Data = new DataConfig { Name = data.Name },
-        Model = new ModelConfig
+        string files = data.HasFiles ? $"--data-dir ~/{data.Name} " : "";
+        var config = new RunConfig
         {
-            Unet2d = new UNet2DConfig
+            Preset = data.Name,
+            Data = new DataConfig { Name = data.Name },
+            Model = new ModelConfig
             {
-                BlockOutChannels = [32, 64, 64],
-                DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
-                UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
-                NormNumGroups = 8,
+                Unet2d = new UNet2DConfig
+                {
+                    BlockOutChannels = [32, 64, 64],
+                    DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
+                    UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+                    NormNumGroups = 8,
+                },
             },
-        },
-        Process = new ProcessConfig { Schedule = "cosine" },
-        Training = new TrainingConfig { Steps = 10_000, Batch = 64, LearningRate = 1e-3, EmaDecay = 0.999, SampleEvery = 500, CheckpointEvery = 500 },
-        Sampling = new SamplingConfig { Sampler = "ddim", Steps = 50, Count = 1000, ClipX0 = 1 },
-    }, $"--data-dir ~/{data.Name}", $"--data-dir ~/{data.Name} --conditional --guidance 2 --time-limit 30");
+            Process = new ProcessConfig { Schedule = "cosine" },
+            Training = new TrainingConfig { Steps = 3000, Batch = 64, EmaDecay = 0.999, SampleEvery = 500, CheckpointEvery = 250 },
+            Sampling = new SamplingConfig { Sampler = "ddim", Steps = 50, Count = 1000, ClipX0 = 1 },
+        };
+        return new Preset(
+            data.Name, $"Images: {data.Description}. {(data.HasFiles ? "Needs the files in --data-dir." : "Needs no files.")}", "30 minutes and 1 GB", config,
+            files, $"{files}--conditional --guidance 2", $"{files}--time-limit 10", $"{files}--fast-dev-run");
+    }
 }
