@@ -60,21 +60,23 @@ internal static class UNet2DConfigFile
     /// <exception cref="FileFormatException">The file is no such configuration, or has a setting that is not supported.</exception>
     public static UNet2DConfig Read(string path)
     {
-        using var document = Parse(path);
-        if (document.RootElement.ValueKind != JsonValueKind.Object)
-            throw new FileFormatException(path, "this is no JSON object");
-        var config = new UNet2DConfig();
-        foreach (var property in document.RootElement.EnumerateObject())
+        using var stream = File.OpenRead(path);
+        return Read(path, stream);
+    }
+
+    /// <param name="path">The file's name in messages.</param>
+    internal static UNet2DConfig Read(string path, Stream stream)
+    {
+        using var document = Parse(path, stream);
+        UNet2DConfig config;
+        try
         {
-            var value = new ConfigValue(path, property.Name, property.Value);
-            if (property.Name == ClassKey && value.Text() != ClassName)
-                throw new FileFormatException(path, $"{ClassKey} is {FileFormatException.Quote(value.Text())}; only {ClassName} can be read");
-            if (property.Name.StartsWith('_'))
-                continue;
-            if (s_byName.TryGetValue(property.Name, out var setting))
-                config = setting.With(config, value);
-            else if (!value.IsNull)
-                throw new FileFormatException(path, $"{FileFormatException.Quote(property.Name)}: {value} is no setting of a {ClassName} that is known here");
+            config = Interpret(path, document.RootElement);
+        }
+        catch (InvalidOperationException e)
+        {
+            // From JsonElement: bytes that are not UTF-8, or an escape such as \ud800 that is half a character.
+            throw new FileFormatException(path, "it holds a string that is not valid Unicode", e);
         }
         try
         {
@@ -87,27 +89,49 @@ internal static class UNet2DConfigFile
         return config;
     }
 
-    public static void Write(string path, UNet2DConfig config)
+    private static UNet2DConfig Interpret(string path, JsonElement root)
+    {
+        if (root.ValueKind != JsonValueKind.Object)
+            throw new FileFormatException(path, "this is no JSON object");
+        var config = new UNet2DConfig();
+        foreach (var property in root.EnumerateObject())
+        {
+            var value = new ConfigValue(path, property.Name, property.Value);
+            if (property.Name == ClassKey && value.Text() != ClassName)
+                throw new FileFormatException(path, $"{ClassKey} is {FileFormatException.Quote(value.Text())}; only {ClassName} can be read");
+            if (property.Name.StartsWith('_'))
+                continue;
+            if (s_byName.TryGetValue(property.Name, out var setting))
+                config = setting.With(config, value);
+            else if (!value.IsNull)
+                throw new FileFormatException(path, $"{FileFormatException.Quote(property.Name)}: {value} is no setting of a {ClassName} that is known here");
+        }
+        return config;
+    }
+
+    public static void Write(string path, UNet2DConfig config) => AtomicFile.WriteAllText(path, Format(config));
+
+    /// <summary>The text of the file.</summary>
+    internal static string Format(UNet2DConfig config)
     {
         var json = new JsonObject { [ClassKey] = ClassName, [VersionKey] = Version };
         foreach (var setting in s_settings)
             json[setting.Name] = setting.Write(config);
         var options = new JsonSerializerOptions { WriteIndented = true, NewLine = "\n", Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-        AtomicFile.WriteAllText(path, json.ToJsonString(options) + "\n");
+        return json.ToJsonString(options) + "\n";
     }
 
-    private static JsonDocument Parse(string path)
+    private static JsonDocument Parse(string path, Stream stream)
     {
+        if (stream.Length > LongestFile)
+            throw new FileFormatException(path, $"{stream.Length} bytes are too many for a configuration");
         try
         {
-            using var stream = File.OpenRead(path);
-            if (stream.Length > LongestFile)
-                throw new FileFormatException(path, $"{stream.Length} bytes are too many for a configuration");
             return JsonDocument.Parse(stream, new JsonDocumentOptions { MaxDepth = 8, AllowDuplicateProperties = false });
         }
         catch (JsonException e)
         {
-            throw new FileFormatException(path, $"this is not valid JSON ({e.Message})", e);
+            throw new FileFormatException(path, $"this is not valid JSON ({FileFormatException.Describe(e)})", e);
         }
     }
 
@@ -136,7 +160,7 @@ internal readonly struct ConfigValue(string path, string key, JsonElement value)
 
     public bool IsList => value.ValueKind == JsonValueKind.Array;
 
-    public string Text() => value.ValueKind == JsonValueKind.String ? Unicode(value) : throw Wrong("a string");
+    public string Text() => value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Wrong("a string");
 
     public bool Flag() => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw Wrong("true or false");
 
@@ -162,18 +186,6 @@ internal readonly struct ConfigValue(string path, string key, JsonElement value)
         for (int i = 0; i < items.Length; i++)
             items[i] = read(new ConfigValue(path, $"{key}[{i}]", value[i]));
         return items;
-    }
-
-    private string Unicode(JsonElement text)
-    {
-        try
-        {
-            return text.GetString()!;
-        }
-        catch (InvalidOperationException e)
-        {
-            throw new FileFormatException(path, $"{key} is a string that is not valid Unicode", e);
-        }
     }
 
     private FileFormatException Wrong(string expected) => new(path, $"{key} is {this}; {expected} is needed");

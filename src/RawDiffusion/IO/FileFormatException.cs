@@ -14,6 +14,14 @@ public sealed class FileFormatException(string path, string reason, Exception? i
     /// <summary>Text that came from a file, in quotes, cut where it is long.</summary>
     public static string Quote(string text) => text.Length > LongestQuote ? $"'{text[..LongestQuote]}...'" : $"'{text}'";
 
+    /// <summary>What a JSON parser has against a text, without the long piece of it that its message may hold.</summary>
+    public static string Describe(System.Text.Json.JsonException e)
+    {
+        const int head = 100, tail = 80;
+        string text = e.Message;
+        return text.Length <= head + tail ? text : $"{text[..head]}...{text[^tail..]}";
+    }
+
     /// <summary>A text with '?' in place of line ends and other control characters.</summary>
     public static string OneLine(string message) =>
         string.Create(message.Length, message, static (span, text) =>

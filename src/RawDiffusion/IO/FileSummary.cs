@@ -138,7 +138,7 @@ public sealed record FileSummary(
         }
         catch (JsonException e)
         {
-            throw new FileFormatException(path, $"it is not valid JSON ({e.Message})", e);
+            throw new FileFormatException(path, $"it is not valid JSON ({FileFormatException.Describe(e)})", e);
         }
         catch (InvalidOperationException e)
         {

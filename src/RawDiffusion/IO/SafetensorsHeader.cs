@@ -85,7 +85,7 @@ internal sealed class SafetensorsHeader
         }
         catch (JsonException e)
         {
-            throw new FileFormatException(path, $"the header is not valid JSON ({e.Message})", e);
+            throw new FileFormatException(path, $"the header is not valid JSON ({FileFormatException.Describe(e)})", e);
         }
         catch (InvalidOperationException e)
         {

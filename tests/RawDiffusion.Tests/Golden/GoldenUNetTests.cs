@@ -14,8 +14,9 @@ public class GoldenUNetTests(ITestOutputHelper log)
 {
     private const double Tolerance = 1e-4;
 
-    public static TheoryData<string> Folders =>
-        [.. Directory.GetDirectories(Root, "unet2d*").Select(path => Path.GetFileName(path)).Order()];
+    public static TheoryData<string> Folders => [.. FolderNames];
+
+    internal static string[] FolderNames => [.. Directory.GetDirectories(Root, "unet2d*").Select(path => Path.GetFileName(path)).Order()];
 
     private static string Root => Path.Combine(AppContext.BaseDirectory, "golden");
 
