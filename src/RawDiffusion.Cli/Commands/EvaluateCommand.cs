@@ -17,7 +17,7 @@ internal static class EvaluateCommand
             try
             {
                 var samples = run.Sample(config.Sampling, config.Seed, reporter, stop: signals.Token);
-                var evaluation = run.Evaluate(samples, config);
+                var evaluation = run.Evaluate(samples, config, reporter, signals.Token);
                 reporter.Table($"{config.Sampling.Count} samples of step {run.Step}", evaluation.Rows);
                 return 0;
             }

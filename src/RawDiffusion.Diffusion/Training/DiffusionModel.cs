@@ -103,13 +103,15 @@ public sealed class DiffusionModel
 
     /// <summary>Draws samples with the present weights, so many at once as memory easily holds.</summary>
     /// <param name="label">The class of all samples; by default the classes take turns.</param>
-    /// <param name="progress">Is told the steps done so far, of <see cref="SamplingSteps"/>.</param>
     /// <param name="watch">Is shown the start and every step of the first samples: the time and the state, which it must not keep.</param>
     /// <exception cref="ConfigException">The label is not one of the classes.</exception>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public SampleSet Sample(
-        SamplingConfig sampling, Generator generator, int? label = null, Action<int>? progress = null, Action<double, Tensor>? watch = null)
+        SamplingConfig sampling, Generator generator, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null,
+        CancellationToken stop = default)
     {
         int[] labels = Labels(sampling.Count, label);
+        reporter.Begin("sample", (sampling.Count + AtOnce - 1) / AtOnce * sampling.Steps);
         bool training = Network.IsTraining;
         Network.Eval();
         try
@@ -121,18 +123,21 @@ public sealed class DiffusionModel
                 using var scope = new MemoryScope();
                 parts.Add(scope.Keep(SamplePart(
                     sampling, count, Classes == 0 ? null : Tensor.From(labels.AsSpan(start, count), [count], _device), generator,
-                    step => progress?.Invoke(before + step), start == 0 ? watch : null)));
+                    step =>
+                    {
+                        stop.ThrowIfCancellationRequested();
+                        reporter.Report(before + step);
+                    },
+                    start == 0 ? watch : null)));
             }
             return new SampleSet(Tensor.Concat(parts.ToArray()), Classes == 0 ? null : Tensor.From(labels, [labels.Length], _device));
         }
         finally
         {
+            reporter.End();
             Network.Train(training);
         }
     }
-
-    /// <summary>The steps that <see cref="Sample"/> will report in all.</summary>
-    public int SamplingSteps(SamplingConfig sampling) => (sampling.Count + AtOnce - 1) / AtOnce * sampling.Steps;
 
     private int AtOnce => SampleShape.Rank == 1 ? PointsAtOnce : ImagesAtOnce;
 

@@ -49,7 +49,7 @@ public sealed class DiffusionRun
         var data = OpenData(config);
         config = config with
         {
-            Data = config.Data with { Shape = data.SampleShape.ToArray(), Classes = data.Classes },
+            Data = config.Data with { Directory = FullPath(config.Data.Directory), Shape = data.SampleShape.ToArray(), Classes = data.Classes },
             History = [RunStart.Now(0)],
         };
         var model = DiffusionModel.Create(config, device);
@@ -78,6 +78,9 @@ public sealed class DiffusionRun
     /// <exception cref="IOException">Their files cannot be found or read; the message says which.</exception>
     internal static ITrainingData OpenData(RunConfig config) =>
         DataSets.Open(config.Data.Name, new DataOptions { Directory = config.Data.Directory });
+
+    // A run can be gone on with from another folder than it was begun in.
+    private static string? FullPath(string? directory) => directory is null ? null : Path.GetFullPath(directory);
 
     private RunOutcome Execute(CancellationToken stop, bool resumed = false)
     {
@@ -127,7 +130,7 @@ public sealed class DiffusionRun
     {
         using var scope = new MemoryScope();
         using var average = state.Ema?.Use();
-        var samples = _model.Sample(_pictures.PreviewSampling(_config.Sampling), new Generator(_config.Seed, RandomStreams.Preview));
+        var samples = _model.Sample(_pictures.PreviewSampling(_config.Sampling), new Generator(_config.Seed, RandomStreams.Preview), SilentReporter.Instance);
         return _pictures.Draw(samples.X, $"step {state.Step}");
     }
 
@@ -139,19 +142,12 @@ public sealed class DiffusionRun
         var figure = _data is PointData points
             ? new PointsFigure(points.Distribution.Sample(_config.Sampling.Count, new Generator(_config.Seed, RandomStreams.Judge), _device))
             : null;
-        _reporter.Begin("sample", _model.SamplingSteps(_config.Sampling));
         var samples = _model.Sample(
-            _config.Sampling, new Generator(_config.Seed, RandomStreams.Sampling),
-            progress: step =>
-            {
-                stop.ThrowIfCancellationRequested();
-                _reporter.Report(step);
-            },
-            watch: figure is null ? null : figure.AddState);
-        _reporter.End();
-
+            _config.Sampling, new Generator(_config.Seed, RandomStreams.Sampling), _reporter, watch: figure is null ? null : figure.AddState, stop: stop);
         _folder.WriteSamples(samples);
-        var evaluation = Evaluation.Of(samples, _data, _config.Seed, _device);
+        var judge = new Judge(_config, _data, _folder.Path, _device);
+        var evaluation = judge.Evaluate(samples, _reporter, stop);
+        judge.Save();
         string title = $"{_config.Sampling.Sampler}, {_config.Sampling.Steps} steps";
         string picture = _folder.Picture(state.Step);
         var image = figure is null ? _pictures.Draw(samples.X, title) : figure.Draw(samples.X, title, RunLog.ReadLosses(_folder.Path)).Render();

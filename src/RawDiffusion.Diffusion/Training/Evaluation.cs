@@ -11,15 +11,41 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
     private const int Projections = 1000;
     private const int FreshSets = 5;
 
-    /// <summary>Judges samples by what they should look like.</summary>
-    public static Evaluation Of(SampleSet samples, ITrainingData data, ulong seed, Backend device) =>
-        data is PointData points ? OfPoints(samples.X, points.Distribution, seed, device) : new(new Dictionary<string, object>(), []);
+    /// <summary>Nothing to say.</summary>
+    public static Evaluation None { get; } = new(new Dictionary<string, object>(), []);
+
+    /// <summary>What a classifier says of images, with how right it is about real ones.</summary>
+    public static Evaluation OfImages(ImageJudgement judged, (double Share, int Count) accuracy)
+    {
+        var metrics = new Dictionary<string, object>
+        {
+            ["samples"] = judged.Count,
+            ["confidentShare"] = judged.Confident,
+            ["classShares"] = judged.ClassShares.ToArray(),
+            ["cfid"] = judged.Distance,
+            ["cfidFloor"] = judged.Floor,
+            ["classifierAccuracy"] = accuracy.Share,
+        };
+        List<(string, string)> rows =
+        [
+            ("classified with confidence", Text($"{100 * judged.Confident:0.0}% of {judged.Count} at {ImageJudge.ConfidentFrom} or more")),
+            ("share per class", string.Join(" ", judged.ClassShares.Select(share => Text($"{100 * share:0.0}%")))),
+        ];
+        if (judged.Right is { } right)
+        {
+            metrics["rightShare"] = right;
+            rows.Add(("of the class asked for", Text($"{100 * right:0.0}%")));
+        }
+        rows.Add(("cFID", Text($"{judged.Distance:0.000} at N = {judged.Count}; as many real images have {judged.Floor:0.000}")));
+        rows.Add(("the classifier", Text($"{100 * accuracy.Share:0.00}% right on {accuracy.Count:#,0} held-out images")));
+        return new Evaluation(metrics, rows);
+    }
 
     /// <summary>
     /// Judges points of the plane: the sliced Wasserstein distance to fresh data beside the floor between two fresh data sets and, where
     /// the distribution is a mixture, how its modes are covered.
     /// </summary>
-    private static Evaluation OfPoints(Tensor samples, IPointDistribution data, ulong seed, Backend device)
+    public static Evaluation OfPoints(Tensor samples, IPointDistribution data, ulong seed, Backend device)
     {
         int count = samples.Shape[0];
         var generator = new Generator(seed, RandomStreams.Judge);

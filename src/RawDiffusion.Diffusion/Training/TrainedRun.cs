@@ -53,22 +53,13 @@ public sealed class TrainedRun
         SamplingConfig sampling, ulong seed, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null, CancellationToken stop = default)
     {
         RunConfigChecks.Check(sampling);
-        reporter.Begin("sample", Model.SamplingSteps(sampling));
-        var samples = Model.Sample(
-            sampling, new Generator(seed, RandomStreams.Sampling), label,
-            step =>
-            {
-                stop.ThrowIfCancellationRequested();
-                reporter.Report(step);
-            },
-            watch);
-        reporter.End();
-        return samples;
+        return Model.Sample(sampling, new Generator(seed, RandomStreams.Sampling), reporter, label, watch, stop);
     }
 
-    /// <summary>Judges samples as at the end of the run.</summary>
+    /// <summary>Judges samples as at the end of the run; images by the classifier that the run trained, or by a new one.</summary>
     /// <param name="config">Says where the data are.</param>
     /// <exception cref="IOException">The data cannot be found or read.</exception>
-    public Evaluation Evaluate(SampleSet samples, RunConfig config) =>
-        Evaluation.Of(samples, DiffusionRun.OpenData(config), config.Seed, Device);
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
+    public Evaluation Evaluate(SampleSet samples, RunConfig config, IRunReporter reporter, CancellationToken stop = default) =>
+        new Judge(config, DiffusionRun.OpenData(config), Folder, Device).Evaluate(samples, reporter, stop);
 }

@@ -70,7 +70,7 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
     public void Load(string folder)
     {
         string path = Path.Combine(folder, FileName);
-        var saved = ReadSaved(path);
+        var saved = StrictJson.Read<Saved>(path);
         if (saved.EmaSteps is null != Ema is null)
             throw new FileFormatException(path, $"it was saved {(saved.EmaSteps is null ? "without" : "with")} a moving average of the weights");
         if (Ema is not null)
@@ -99,7 +99,7 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
     /// <inheritdoc cref="Load"/>
     public static int LoadForSampling(string folder, WeightFiles files)
     {
-        var saved = ReadSaved(Path.Combine(folder, FileName));
+        var saved = StrictJson.Read<Saved>(Path.Combine(folder, FileName));
         files.Load(Path.Combine(folder, saved.EmaSteps is null ? ModelFolder : EmaFolder));
         return saved.Step;
     }
@@ -123,18 +123,6 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
             takeOver(file.Entries.ToDictionary(entry => entry.Name, entry => file.Read(entry.Name, device)));
         }
         catch (ArgumentException e)
-        {
-            throw new FileFormatException(path, e.Message, e);
-        }
-    }
-
-    private static Saved ReadSaved(string path)
-    {
-        try
-        {
-            return StrictJson.Read<Saved>(StrictJson.ReadFile(path));
-        }
-        catch (ConfigException e)
         {
             throw new FileFormatException(path, e.Message, e);
         }

@@ -9,16 +9,17 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Load">Copies the weights of a folder into the network.</param>
 public sealed record WeightFiles(Action<string> Save, Action<string> Load)
 {
-    private const string FileName = "model.safetensors";
+    /// <summary>The file of <see cref="Plain"/>.</summary>
+    public const string PlainFile = "model.safetensors";
 
     /// <summary>Keeps any network as one safetensors file with its own names.</summary>
     public static WeightFiles Plain(Module model) => new(
         folder =>
         {
             Directory.CreateDirectory(folder);
-            Safetensors.Save(Path.Combine(folder, FileName), model.StateDict().Select(tensor => (tensor.Key, tensor.Value)));
+            Safetensors.Save(Path.Combine(folder, PlainFile), model.StateDict().Select(tensor => (tensor.Key, tensor.Value)));
         },
-        folder => TrainingState.ReadTensors(Path.Combine(folder, FileName), model.Parameters()[0].Device, tensors => model.LoadStateDict(tensors)));
+        folder => TrainingState.ReadTensors(Path.Combine(folder, PlainFile), model.Parameters()[0].Device, tensors => model.LoadStateDict(tensors)));
 
     /// <summary>Keeps a UNet as a model folder of diffusers.</summary>
     public static WeightFiles UNet(UNet2D model) => new(

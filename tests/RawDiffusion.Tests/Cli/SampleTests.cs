@@ -1,3 +1,4 @@
+using System.Text.Json;
 using RawDiffusion.Cli;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.IO;
@@ -88,12 +89,26 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
     {
         string before = string.Join('\n', Directory.EnumerateFileSystemEntries(runs.Points, "*", SearchOption.AllDirectories));
         var run = TrainedRun.Open(runs.Points);
-        var evaluation = run.Evaluate(run.Sample(run.Config.Sampling, run.Config.Seed, SilentReporter.Instance), run.Config);
+        var evaluation = run.Evaluate(run.Sample(run.Config.Sampling, run.Config.Seed, SilentReporter.Instance), run.Config, SilentReporter.Instance);
         string metrics = File.ReadAllText(Path.Combine(runs.Points, "metrics.json"));
         Assert.Contains(FormattableString.Invariant($"\"slicedWasserstein\": {evaluation.Metrics["slicedWasserstein"]},"), metrics);
 
         Execute("evaluate", runs.Points, "--n", "50");
         Assert.Equal(before, string.Join('\n', Directory.EnumerateFileSystemEntries(runs.Points, "*", SearchOption.AllDirectories)));
+    }
+
+    /// <summary>The run's own classifier judges again, so every figure is the same.</summary>
+    [Fact]
+    public void Images_are_judged_by_the_classifier_of_the_run()
+    {
+        var run = TrainedRun.Open(runs.Images);
+        var evaluation = run.Evaluate(run.Sample(run.Config.Sampling, run.Config.Seed, SilentReporter.Instance), run.Config, SilentReporter.Instance);
+        using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(runs.Images, "metrics.json")));
+
+        Assert.Equal(["samples", "confidentShare", "classShares", "cfid", "cfidFloor", "classifierAccuracy", "rightShare"], evaluation.Metrics.Keys);
+        foreach (string name in new[] { "confidentShare", "cfid", "cfidFloor", "classifierAccuracy", "rightShare" })
+            Assert.Equal((double)evaluation.Metrics[name], metrics.RootElement.GetProperty(name).GetDouble());
+        Assert.Contains(evaluation.Rows, row => row.Name == "cFID" && row.Value.Contains("at N = 12; as many real images have"));
     }
 
     [Theory]

@@ -30,6 +30,8 @@ public sealed record RunConfig
 
     public SamplingConfig Sampling { get; init; } = new();
 
+    public EvaluationConfig Evaluation { get; init; } = new();
+
     /// <summary>How the run was started and gone on with; noted down, never read.</summary>
     public IReadOnlyList<RunStart> History { get; init; } = [];
 
@@ -41,16 +43,12 @@ public sealed record RunConfig
     {
         Training = Training with { Steps = 4, LogEvery = 1, SampleEvery = 2, CheckpointEvery = 2 },
         Sampling = Sampling with { Steps = Math.Min(Sampling.Steps, 3), Count = Math.Min(Sampling.Count, 64) },
+        Evaluation = Evaluation with { ClassifierSteps = 4 },
     };
 
     /// <summary>The same with other values for some keys, given in the form of <c>config.json</c>.</summary>
     /// <exception cref="ConfigException">A key is unknown or its value of the wrong type.</exception>
-    public RunConfig With(JsonObject overlay)
-    {
-        var merged = ToJson();
-        StrictJson.Merge(merged, overlay);
-        return StrictJson.Read<RunConfig>(merged);
-    }
+    public RunConfig With(JsonObject overlay) => StrictJson.With(this, overlay);
 
     /// <summary>
     /// Reads a file of settings. Keys that it lacks have the values of the preset that its key <c>preset</c> names; a run's
@@ -214,6 +212,13 @@ public sealed record SamplingConfig
 
     /// <summary>The predicted clean sample is kept in [-limit, limit] at every step; null for no limit.</summary>
     public double? ClipX0 { get; init; }
+}
+
+/// <summary>How samples are judged.</summary>
+public sealed record EvaluationConfig
+{
+    /// <summary>Steps that the classifier of images learns in, by which samples are judged.</summary>
+    public int ClassifierSteps { get; init; } = ClassifierTraining.Defaults.Steps;
 }
 
 /// <summary>One start of a run.</summary>

@@ -25,6 +25,7 @@ internal static class RunConfigChecks
         OneOf("process.parameterisation", config.Process.Parameterisation, "epsilon", "x0", "velocity");
         Check(config.Training);
         Check(config.Sampling);
+        Whole("evaluation.classifierSteps", config.Evaluation.ClassifierSteps, 1, MostSteps);
     }
 
     public static void Check(TrainingConfig training)

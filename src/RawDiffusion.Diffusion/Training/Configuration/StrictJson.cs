@@ -59,7 +59,7 @@ internal static class StrictJson
     public static JsonObject ToObject(object value) => JsonSerializer.SerializeToNode(value, s_write)!.AsObject();
 
     /// <summary>Puts the values of <paramref name="overlay"/> over those of <paramref name="target"/>, object by object.</summary>
-    public static void Merge(JsonObject target, JsonObject overlay)
+    private static void Merge(JsonObject target, JsonObject overlay)
     {
         foreach (var (key, value) in overlay)
         {
@@ -67,6 +67,30 @@ internal static class StrictJson
                 Merge(existing, inner);
             else
                 target[key] = value?.DeepClone();
+        }
+    }
+
+    /// <summary>A record with other values for some keys.</summary>
+    /// <exception cref="ConfigException">A key is unknown or its value of the wrong type.</exception>
+    public static T With<T>(T record, JsonObject overlay) where T : class
+    {
+        var merged = ToObject(record);
+        Merge(merged, overlay);
+        return Read<T>(merged);
+    }
+
+    /// <summary>Makes a record of a file.</summary>
+    /// <exception cref="FileNotFoundException">There is no such file.</exception>
+    /// <exception cref="FileFormatException">It does not hold such a record; the message names the file, the key and the reason.</exception>
+    public static T Read<T>(string path) where T : class
+    {
+        try
+        {
+            return Read<T>(ReadFile(path));
+        }
+        catch (ConfigException e)
+        {
+            throw new FileFormatException(path, e.Message, e);
         }
     }
 

@@ -6,14 +6,17 @@ namespace RawDiffusion.Diffusion.Training.Records;
 /// <summary>
 /// What a run leaves behind: <c>config.json</c> (everything needed to repeat it), <c>log.csv</c>, <c>events.out.tfevents.*</c>,
 /// <c>samples/step-N.png</c>, <c>samples.safetensors</c>, <c>metrics.json</c>, <c>checkpoints/step-N/</c> and
-/// <c>checkpoints/latest</c>. Files are written atomically; a run that is stopped leaves whole files or none. While a run goes on,
-/// its folder is locked.
+/// <c>checkpoints/latest</c>, and for images <c>classifier/</c>, which judged the samples. Files are written atomically; a run that
+/// is stopped leaves whole files or none. While a run goes on, its folder is locked.
 /// </summary>
 public sealed class RunFolder : IDisposable
 {
     private const string ConfigFile = "config.json", LockFile = ".lock", SamplesFolder = "samples";
 
-    private static readonly string[] s_contents = [ConfigFile, RunLog.FileName, "metrics.json", "samples.safetensors", SamplesFolder, CheckpointFolder.Name];
+    private const string MetricsFile = "metrics.json", SamplesFile = "samples.safetensors";
+
+    private static readonly string[] s_contents =
+        [ConfigFile, RunLog.FileName, MetricsFile, SamplesFile, SamplesFolder, CheckpointFolder.Name, Judge.FolderName];
 
     private readonly FileStream _lock;
 
@@ -100,10 +103,10 @@ public sealed class RunFolder : IDisposable
     public void WriteConfig(object config) => StrictJson.WriteFile(InFolder(ConfigFile), config);
 
     /// <summary>Writes <c>metrics.json</c>.</summary>
-    public void WriteMetrics(IReadOnlyDictionary<string, object> metrics) => StrictJson.WriteFile(InFolder("metrics.json"), metrics);
+    public void WriteMetrics(IReadOnlyDictionary<string, object> metrics) => StrictJson.WriteFile(InFolder(MetricsFile), metrics);
 
     /// <summary>Writes <c>samples.safetensors</c>.</summary>
-    public void WriteSamples(SampleSet samples) => samples.Save(InFolder("samples.safetensors"));
+    public void WriteSamples(SampleSet samples) => samples.Save(InFolder(SamplesFile));
 
     /// <summary>Unlocks the folder.</summary>
     public void Dispose() => _lock.Dispose();

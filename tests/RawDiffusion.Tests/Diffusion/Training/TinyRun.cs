@@ -32,7 +32,8 @@ internal static class TinyRun
             }
           },
           "training": { "steps": 6, "batch": 6, "logEvery": 2, "labelDropout": 0.5, "sampleEvery": 0, "checkpointEvery": 0, "keepCheckpoints": 1 },
-          "sampling": { "steps": 2, "count": 12, "guidance": 1.5 }
+          "sampling": { "steps": 2, "count": 12, "guidance": 1.5 },
+          "evaluation": { "classifierSteps": 2 }
         }
         """));
 
