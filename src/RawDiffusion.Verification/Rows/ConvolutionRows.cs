@@ -97,8 +97,21 @@ internal static class ConvolutionRows
             yield return Case(2, 5, 5, 1, 34, 3, 3, new() { Padding = 1 }, addends);
             yield return Case(2, 5, 5, 4, 6, 3, 3, new() { Stride = 2, Padding = 1, Groups = 2 }, addends);
             yield return Case(3, 3, 5, 17, 33, 1, 1, new(), addends);
+            yield return Case(5, 9, 7, 33, 34, 3, 3, new() { Padding = 1 }, addends);
         }
         yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 }, Addends.All);
+
+        // Channels and pixels enough for Winograd's tiles of 4 x 4: whole tiles and broken ones, every kind of padding, tiles that
+        // see nothing but padding, and sums of more channels than are taken at once.
+        foreach (var (height, width) in new[] { (4, 4), (3, 5), (6, 9), (7, 8), (12, 3), (1, 16) })
+            yield return Case(12, height, width, 16, 32, 3, 3, new() { Padding = 1 });
+        yield return Case(9, 6, 6, 32, 16, 3, 3, new());
+        yield return Case(6, 5, 6, 16, 17, 3, 3, new() { PadTop = 2, PadRight = 1 });
+        yield return Case(6, 6, 5, 18, 16, 3, 3, new() { PadBottom = 2, PadLeft = 3 });
+        yield return Case(4, 2, 3, 16, 20, 3, 3, new() { Padding = 7 });
+        yield return Case(3, 11, 9, 200, 16, 3, 3, new() { Padding = 1 });
+        yield return Case(3, 11, 9, 16, 200, 3, 3, new() { Padding = 1 });
+        yield return Case(4, 9, 9, 16, 32, 6, 6, new() { Padding = 2, Stride = 2 });
 
         // Nothing at all.
         yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 });

@@ -2,6 +2,12 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
+    /// <summary>
+    /// Whether 3 x 3 convolutions go by <see cref="Cpu.Winograd"/> where that pays; true unless a test or a benchmark wants the
+    /// direct ones to compare with.
+    /// </summary>
+    internal bool UsesWinograd { get; init; } = true;
+
     public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
         var (bias, sampleBias, residual) = epilogue;
@@ -33,21 +39,39 @@ public sealed unsafe partial class CpuBackend
         if (IsMatrixProduct(g))
             MatMul(new MatMulGeometry(1, g.OutChannels, g.InChannels, g.Batch * g.Height * g.Width, true, false, 0, 0), gy, x, null, gw);
         else if (VectorBits == 512)
-            ConvGradWeight<Simd512>.Run(this, g, F(x), F(gy), F(gw));
+            GradWeight<GemmKernel512, Simd512>(g, F(x), F(gy), F(gw));
         else if (VectorBits == 256)
-            ConvGradWeight<Simd256>.Run(this, g, F(x), F(gy), F(gw));
+            GradWeight<GemmKernel256, Simd256>(g, F(x), F(gy), F(gw));
         else
-            ConvGradWeight<Simd128>.Run(this, g, F(x), F(gy), F(gw));
+            GradWeight<GemmKernelPortable<Simd128>, Simd128>(g, F(x), F(gy), F(gw));
+    }
+
+    private void GradWeight<TKernel, V>(in Conv2dGeometry g, float* x, float* gy, float* gw)
+        where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
+    {
+        if (UsesWinograd && Winograd.Pays(ConvPlan.Forward(g), V.Count))
+            WinogradGradWeight<TKernel, V>.Run(this, g, x, gy, gw);
+        else
+            ConvGradWeight<V>.Run(this, g, x, gy, gw);
     }
 
     private void RunConvolution(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y)
     {
         if (VectorBits == 512)
-            ConvIndirect<Simd512>.Run(this, plan, x, w, addends, y);
+            RunConvolution<GemmKernel512, Simd512>(plan, x, w, addends, y);
         else if (VectorBits == 256)
-            ConvIndirect<Simd256>.Run(this, plan, x, w, addends, y);
+            RunConvolution<GemmKernel256, Simd256>(plan, x, w, addends, y);
         else
-            ConvIndirect<Simd128>.Run(this, plan, x, w, addends, y);
+            RunConvolution<GemmKernelPortable<Simd128>, Simd128>(plan, x, w, addends, y);
+    }
+
+    private void RunConvolution<TKernel, V>(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y)
+        where TKernel : struct, IGemmKernel where V : struct, ISimd<V>
+    {
+        if (UsesWinograd && Winograd.Pays(plan, V.Count))
+            WinogradConv<TKernel, V>.Run(this, plan, x, w, addends, y);
+        else
+            ConvIndirect<V>.Run(this, plan, x, w, addends, y);
     }
 
     private static float* Optional(Storage? storage) => storage is null ? null : F(storage);
