@@ -71,6 +71,8 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
     {
         string path = Path.Combine(folder, FileName);
         var saved = StrictJson.Read<Saved>(path);
+        if (saved.Step < 0 || saved.Samples < 0 || saved.LossCount < 0 || !(saved.Seconds >= 0))
+            throw new FileFormatException(path, "it counts below zero");
         if (saved.EmaSteps is null != Ema is null)
             throw new FileFormatException(path, $"it was saved {(saved.EmaSteps is null ? "without" : "with")} a moving average of the weights");
         if (Ema is not null)

@@ -149,6 +149,39 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
         Assert.Equal("training.steps must be at least 12, as many as are already made, not 5", error.Message);
     }
 
+    [Theory]
+    [InlineData("state.json", "{", "state.json: it is no JSON")]
+    [InlineData("state.json", "{}", "state.json: it was saved without a moving average")]
+    [InlineData("state.json", "{ \"stepp\": 3 }", "state.json: unknown key 'stepp'")]
+    [InlineData("state.json", "{ \"step\": 3, \"samples\": -1 }", "state.json: it counts below zero")]
+    [InlineData("state.json", "{ \"step\": 4, \"emaSteps\": 4 }", "state.json: it is of step 4, but optimizer.safetensors is of step 3")]
+    [InlineData("state.json", "{ \"step\": 3, \"emaSteps\": 3 }", "state.json: it does not say how far the random numbers of 'noise' were used")]
+    [InlineData("optimizer.safetensors", "0123", "optimizer.safetensors: 4 bytes are too few")]
+    [InlineData("model/model.safetensors", "0123", "model.safetensors: 4 bytes are too few")]
+    public void A_damaged_checkpoint_is_named_and_left_as_it_is(string file, string contents, string expected)
+    {
+        TinyRun.Start(TinyRun.Config, _folder["run"], stopAt: 3);
+        string path = _folder[$"run/checkpoints/step-3/{file}"];
+        File.WriteAllText(path, contents);
+        Assert.Contains(expected, Assert.ThrowsAny<IOException>(() => TinyRun.Resume(_folder["run"])).Message);
+        Assert.Equal(contents, File.ReadAllText(path));
+    }
+
+    /// <summary>A learning rate that explodes: what was finite before it stays.</summary>
+    [Fact]
+    public void A_run_that_diverged_keeps_its_last_good_checkpoint()
+    {
+        var config = TinyRun.Config.With(TinyRun.Json("""{ "training": { "learningRate": 1e30, "warmup": 0, "clipNorm": null, "checkpointEvery": 1 } }"""));
+        var error = Assert.Throws<DivergedException>(() => TinyRun.Start(config, _folder["run"]));
+        string latest = new CheckpointFolder(_folder["run"]).Latest!;
+        Assert.EndsWith($"the last good checkpoint is {latest}", error.Message);
+        Assert.Contains($"step {error.Step}: ", error.Message);
+        Assert.Equal($"step-{error.Step - 1}", Path.GetFileName(latest));
+        using var weights = RawDiffusion.IO.Safetensors.Load(Path.Combine(latest, "model", "model.safetensors"));
+        foreach (var entry in weights.Entries)
+            Assert.All(weights.Read(entry.Name).ToArray(), value => Assert.True(float.IsFinite(value)));
+    }
+
     [Fact]
     public void Nobody_else_can_work_on_a_run_meanwhile()
     {
