@@ -11,16 +11,7 @@ internal static class RunCommand
     {
         var reporter = ConsoleReporter.ForStandardOutput();
         using var signals = new StopSignals(Console.Error);
-        RunOutcome outcome;
-        try
-        {
-            outcome = run(reporter, signals.Token);
-        }
-        catch (OperationCanceledException) when (signals.ExitCode != 0)
-        {
-            reporter.Line("stopped while sampling, with the training complete and saved; to sample again: rawdiffusion train --resume RUN");
-            return signals.ExitCode;
-        }
+        var outcome = run(reporter, signals.Token);
         if (outcome.End == TrainingEnd.Stopped)
         {
             reporter.Line($"stopped after step {outcome.Step}; to go on: rawdiffusion train --resume {outcome.Folder}");

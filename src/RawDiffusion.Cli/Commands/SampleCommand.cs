@@ -14,14 +14,14 @@ internal static class SampleCommand
         var options = new SamplingOptions(command);
         var label = new Option<int?>("--label") { Description = "The class of all samples; by default the classes take turns." };
         var trajectory = new Option<string?>("--trajectory") { Description = "Also write the way from noise to samples: an animated GIF." };
-        var output = new Option<string?>("--out") { Description = "Name of the two files without ending; by default RUN/samples/sample-N." };
+        var output = new Option<string?>("--out") { Description = "Name of the two files, without end; by default RUN/samples/sample-N." };
         command.Options.Add(label);
         command.Options.Add(trajectory);
         command.Options.Add(output);
         command.SetAction(parsed => options.Run(parsed, run => Pictures.Count(run.Model), (run, config) =>
         {
             string? gif = parsed.GetValue(trajectory);
-            string name = parsed.GetValue(output) is { } wanted ? Path.ChangeExtension(wanted, null) : NextName(run.Folder);
+            string name = parsed.GetValue(output) is { } wanted ? WithoutEnd(wanted) : NextName(run.Folder);
             ExpectFree(gif, name + ".png", name + ".safetensors");
             return Sample(run, config, parsed.GetValue(label), name, gif);
         }));
@@ -57,6 +57,9 @@ internal static class SampleCommand
         reporter.Table($"{config.Sampling.Count} samples of step {run.Step}", rows);
         return 0;
     }
+
+    private static string WithoutEnd(string path) =>
+        Path.GetExtension(path) is ".png" or ".safetensors" ? Path.ChangeExtension(path, null) : path;
 
     private static string NextName(string run)
     {

@@ -95,9 +95,14 @@ public sealed class DiffusionModel
     {
         if (config.Model.Conditional && config.Data.Classes == 0)
             throw new ConfigException("model.conditional", $" needs data with classes, and {config.Data.Name} has none");
-        bool points = config.Data.Shape!.Count == 1;
+        if (config.Data.Shape is not ([> 0] or [> 0, > 0, > 0]))
+            throw new ConfigException("data.shape", " must be [dimensions] or [height, width, channels]; a run notes it down when it begins");
+        bool points = config.Data.Shape.Count == 1;
         if (points != config.Model.Mlp is not null)
-            throw new ConfigException("model", points ? $" must be an mlp for the points of {config.Data.Name}" : $" must be a unet2d for the images of {config.Data.Name}");
+        {
+            string needed = points ? $" must be an mlp for the points of {config.Data.Name}" : $" must be a unet2d for the images of {config.Data.Name}";
+            throw new ConfigException("model", needed);
+        }
         return new DiffusionModel(config, device);
     }
 

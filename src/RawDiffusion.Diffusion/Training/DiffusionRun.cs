@@ -108,8 +108,15 @@ public sealed class DiffusionRun
             _reporter, stop, () => Preview(state));
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
-        var rows = Finish(state, session.SecondsToFirstStep, stop);
-        return new RunOutcome(end, _folder.Path, state.Step, rows);
+        try
+        {
+            return new RunOutcome(end, _folder.Path, state.Step, Finish(state, session.SecondsToFirstStep, stop));
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // The training is complete and saved; whoever goes on with the run begins with the sampling.
+            return new RunOutcome(TrainingEnd.Stopped, _folder.Path, state.Step, []);
+        }
     }
 
     /// <summary>Makes a share of the labels say that the class is not told, each by its own random number.</summary>

@@ -2,7 +2,6 @@ using RawDiffusion.Backends;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Diffusion.Training.Records;
-using RawDiffusion.IO;
 
 namespace RawDiffusion.Diffusion.Training;
 
@@ -39,8 +38,6 @@ public sealed class TrainedRun
         var config = RunConfig.Load(RunFolder.ConfigPath(folder));
         string checkpoint = isCheckpoint ? path : new CheckpointFolder(folder).Latest
             ?? throw new IOException($"{path}: this run has no checkpoint yet");
-        if (config.Data.Shape is null)
-            throw new FileFormatException(RunFolder.ConfigPath(folder), "data.shape is missing; a run notes it down");
         var device = RawDiffusion.Device.Parse(config.Device);
         var model = DiffusionModel.Create(config, device);
         return new TrainedRun(folder, config, model, TrainingState.LoadForSampling(checkpoint, model.Files), device);

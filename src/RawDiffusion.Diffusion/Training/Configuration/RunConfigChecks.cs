@@ -7,7 +7,8 @@ namespace RawDiffusion.Diffusion.Training.Configuration;
 internal static class RunConfigChecks
 {
     // Beyond any use, and small enough that no product of two overflows what is computed from them.
-    private const int MostSteps = 1_000_000_000, MostSamples = 10_000_000, MostPerStep = 1 << 20, WidestLayer = 1 << 15, MostLayers = 1000;
+    private const int MostSteps = 1_000_000_000, MostSamples = 10_000_000, MostPerStep = 1 << 20, WidestLayer = 1 << 15, MostLayers = 1000,
+        MostSamplingSteps = 20_000;
 
     /// <exception cref="ConfigException">A setting makes no sense; the message names it and its value.</exception>
     public static void Check(RunConfig config)
@@ -61,7 +62,7 @@ internal static class RunConfigChecks
     public static void Check(SamplingConfig sampling)
     {
         OneOf("sampling.sampler", sampling.Sampler, "ddpm", "ddim");
-        Whole("sampling.steps", sampling.Steps, 1, MostSteps);
+        Whole("sampling.steps", sampling.Steps, 1, MostSamplingSteps);
         Whole("sampling.count", sampling.Count, 1, MostSamples);
         if (!(sampling.Eta is >= 0 and <= 1))
             throw Wrong("sampling.eta", "must be in [0, 1]", sampling.Eta);

@@ -52,6 +52,17 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
     }
 
     [Fact]
+    public void While_it_samples()
+    {
+        TinyRun.Start(TinyRun.Config, _folder["stopped"], stopAt: 11);
+        Assert.Equal(TrainingEnd.Stopped, TinyRun.Resume(_folder["stopped"], stopAt: 2, phase: "sample").End);
+        Assert.False(File.Exists(_folder["stopped/samples.safetensors"]));
+        Assert.Equal(TrainingEnd.Finished, TinyRun.Resume(_folder["stopped"]).End);
+
+        AssertSame(straight.Path, _folder["stopped"]);
+    }
+
+    [Fact]
     public void With_another_number_of_threads()
     {
         int threads = Workers.Count;

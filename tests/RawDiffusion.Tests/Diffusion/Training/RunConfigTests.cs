@@ -68,6 +68,7 @@ public sealed class RunConfigTests : IDisposable
     [InlineData("""{ "preset": "eight-gaussians", "model": { "mlp": null } }""", "model needs one of mlp and unet2d")]
     [InlineData("""{ "preset": "eight-gaussians", "model": { "unet2d": {} } }""", "model cannot be both mlp and unet2d")]
     [InlineData("""{ "preset": "eight-gaussians", "process": { "schedule": "square" } }""", "unknown process.schedule 'square'; there are: linear, cosine")]
+    [InlineData("""{ "preset": "mnist", "sampling": { "steps": 30000 } }""", "sampling.steps must be at most 20000, not 30000")]
     [InlineData("""{ "preset": "eight-gaussians", "data": { "shape": [2, "3"] } }""", "data.shape[1] must be a whole number, not '\"3\"'")]
     public void A_wrong_file_is_named_with_the_key(string text, string expected)
     {

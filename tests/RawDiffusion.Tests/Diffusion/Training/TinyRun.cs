@@ -45,26 +45,26 @@ internal static class TinyRun
         return DiffusionRun.Start(config, () => RunFolder.Create(folder), new StoppingReporter(stop, stopAt), stop.Token);
     }
 
-    public static RunOutcome Resume(string folder, int stopAt = int.MaxValue, string changes = "{}")
+    public static RunOutcome Resume(string folder, int stopAt = int.MaxValue, string changes = "{}", string phase = "train")
     {
         using var stop = new CancellationTokenSource();
-        return DiffusionRun.Resume(folder, Json(changes), new StoppingReporter(stop, stopAt), stop.Token);
+        return DiffusionRun.Resume(folder, Json(changes), new StoppingReporter(stop, stopAt, phase), stop.Token);
     }
 
     /// <summary>Asks a run to stop when it has made a step, as a signal would.</summary>
-    private sealed class StoppingReporter(CancellationTokenSource stop, int stopAt) : IRunReporter
+    private sealed class StoppingReporter(CancellationTokenSource stop, int stopAt, string stopIn = "train") : IRunReporter
     {
-        private bool _training;
+        private bool _isIn;
 
         public void Line(string text)
         {
         }
 
-        public void Begin(string phase, int steps, int samplesPerStep, int done) => _training = phase == "train";
+        public void Begin(string phase, int steps, int samplesPerStep, int done) => _isIn = phase == stopIn;
 
         public void Report(int step, double? loss)
         {
-            if (_training && step == stopAt)
+            if (_isIn && step == stopAt)
                 stop.Cancel();
         }
 
