@@ -47,7 +47,7 @@ public static class MnistClassifierRun
     {
         RunConfigChecks.Check(config.Training);
         var device = Device.Parse(config.Device);
-        var data = Mnist.Open(config.DataDirectory, config.MaxShift);
+        var data = Mnist.Open(new DataOptions { Directory = config.DataDirectory }, config.MaxShift);
         using var folder = makeFolder();
         folder.WriteConfig(config with { History = [RunStart.Now(0)] });
         return Execute(config, folder, data, device, reporter, stop);
@@ -60,7 +60,7 @@ public static class MnistClassifierRun
         using var folder = RunFolder.Open(path);
         var config = StrictJson.Read<MnistClassifierConfig>(RunFolder.ConfigPath(path)).With(changes);
         RunConfigChecks.Check(config.Training);
-        return Execute(config, folder, Mnist.Open(config.DataDirectory, config.MaxShift), Device.Parse(config.Device), reporter, stop, resumed: true);
+        return Execute(config, folder, Mnist.Open(new DataOptions { Directory = config.DataDirectory }, config.MaxShift), Device.Parse(config.Device), reporter, stop, resumed: true);
     }
 
     private static RunOutcome Execute(

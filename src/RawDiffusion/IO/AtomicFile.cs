@@ -29,7 +29,7 @@ public static partial class AtomicFile
                 write(stream);
                 stream.Flush(flushToDisk: true);
             }
-            File.Move(temporary, full, overwrite: true);
+            MoveIntoPlace(temporary, full);
         }
         catch (Exception e)
         {
@@ -39,7 +39,13 @@ public static partial class AtomicFile
                 throw new IOException($"{path}: it cannot be written: {e.Message}", e);
             throw;
         }
-        FlushFolder(folder);
+    }
+
+    /// <summary>Gives a finished file of the same folder, already flushed, the name <paramref name="path"/>, durably; a file of that name is replaced.</summary>
+    public static void MoveIntoPlace(string temporary, string path)
+    {
+        File.Move(temporary, path, overwrite: true);
+        FlushFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
     }
 
     /// <summary>Replaces <paramref name="path"/> by a text in UTF-8.</summary>

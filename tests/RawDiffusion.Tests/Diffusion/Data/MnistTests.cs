@@ -35,7 +35,7 @@ public sealed class MnistTests : IDisposable
     [Fact]
     public void WhatIsMissingIsNamed()
     {
-        string message = Assert.Throws<DirectoryNotFoundException>(() => Mnist.Load(_folder["none"], MnistSplit.Train)).Message;
+        string message = Assert.Throws<DirectoryNotFoundException>(() => Mnist.Open(new DataOptions { Directory = _folder["none"] })).Message;
         Assert.Contains(_folder["none"], message);
         Assert.Contains("train-images-idx3-ubyte.gz", message);
         WriteMnist("t10k", new byte[784], [1], compressed: true);
