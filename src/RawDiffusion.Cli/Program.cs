@@ -41,7 +41,7 @@ public static class Program
     {
         var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.")
         {
-            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DoctorCommand.Create(),
+            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
         return root;

@@ -11,7 +11,16 @@ internal static class RunCommand
     {
         var reporter = ConsoleReporter.ForStandardOutput();
         using var signals = new StopSignals(Console.Error);
-        var outcome = run(reporter, signals.Token);
+        RunOutcome outcome;
+        try
+        {
+            outcome = run(reporter, signals.Token);
+        }
+        catch (OperationCanceledException) when (signals.Token.IsCancellationRequested)
+        {
+            reporter.Line("stopped before the training began");
+            return signals.ExitCode;
+        }
         if (outcome.End == TrainingEnd.Stopped)
         {
             reporter.Line($"stopped after step {outcome.Step}; to go on: rawdiffusion train --resume {outcome.Folder}");

@@ -22,7 +22,7 @@ internal static class SampleCommand
         {
             string? gif = parsed.GetValue(trajectory);
             string name = parsed.GetValue(output) is { } wanted ? WithoutEnd(wanted) : NextName(run.Folder);
-            ExpectFree(gif, name + ".png", name + ".safetensors");
+            OutputFiles.ExpectFree(gif, name + ".png", name + ".safetensors");
             return Sample(run, config, parsed.GetValue(label), name, gif);
         }));
         return command.WithExamples(
@@ -68,16 +68,5 @@ internal static class SampleCommand
         while (File.Exists(Name() + ".png") || File.Exists(Name() + ".safetensors"))
             number++;
         return Name();
-    }
-
-    private static void ExpectFree(params string?[] paths)
-    {
-        foreach (string? path in paths)
-        {
-            if (File.Exists(path) || Directory.Exists(path))
-                throw new IOException($"{path} is there already; choose another name or remove it");
-            if (path is not null && !Directory.Exists(Path.GetDirectoryName(Path.GetFullPath(path))))
-                throw new DirectoryNotFoundException($"{path}: there is no such folder to write to");
-        }
     }
 }

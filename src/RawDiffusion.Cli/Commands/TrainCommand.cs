@@ -60,7 +60,8 @@ internal sealed class TrainOptions
     public TrainOptions(Command command, RunConfig? defaults)
     {
         _config = new ConfigOptions(command, defaults)
-            .Add<string>("data-dir", "data.directory", "Folder with the files of a data set that comes in files.")
+            .Add<string>("data-dir", "data.directory", $"Folder with the files of a data set that comes in files. {DataCommand.WhereElse}")
+            .AddFlag("offline", "data.offline", DataCommand.OfflineHelp)
             .Add<ulong>("seed", "seed", "Seed of all random numbers; the same seed gives the same bits.")
             .Add<int>("steps", "training.steps", "Optimizer steps.")
             .Add<double>("time-limit", "training.timeLimit", "Minutes of training, after which it ends as if all steps were made.")

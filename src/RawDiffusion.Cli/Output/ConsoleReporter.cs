@@ -18,10 +18,10 @@ internal sealed class ConsoleReporter : IRunReporter
 
     public void Line(string text) => AnsiConsole.MarkupLineInterpolated($"{text}");
 
-    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0)
+    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0, string unit = "it")
     {
         _phase = phase;
-        _rate.Begin(steps, samplesPerStep, done, updatesPerSecond: 10);
+        _rate.Begin(steps, samplesPerStep, done, unit, updatesPerSecond: 10);
     }
 
     public void Report(int step, double? loss = null)
@@ -54,12 +54,12 @@ internal sealed class PlainReporter(TextWriter output) : IRunReporter
 
     public void Line(string text) => output.WriteLine(text);
 
-    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0)
+    public void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0, string unit = "it")
     {
         _phase = phase;
         int interval = Math.Max(1, steps / LinesPerPhase);
         _nextLine = (done / interval + 1) * interval;
-        _rate.Begin(steps, samplesPerStep, done, updatesPerSecond: 0);
+        _rate.Begin(steps, samplesPerStep, done, unit, updatesPerSecond: 0);
     }
 
     public void Report(int step, double? loss = null)
@@ -87,17 +87,19 @@ internal sealed class Rate
 {
     private int _samplesPerStep;
     private int _done;
+    private string _unit = "it";
     private long _started;
     private long _interval;
     private long _next;
 
     public int Steps { get; private set; }
 
-    public void Begin(int steps, int samplesPerStep, int done, int updatesPerSecond)
+    public void Begin(int steps, int samplesPerStep, int done, string unit, int updatesPerSecond)
     {
         Steps = steps;
         _samplesPerStep = samplesPerStep;
         _done = done;
+        _unit = unit;
         _started = Stopwatch.GetTimestamp();
         _interval = updatesPerSecond == 0 ? 0 : Stopwatch.Frequency / updatesPerSecond;
         _next = _started;
@@ -120,7 +122,7 @@ internal sealed class Rate
         string text = $"{step}/{Steps}";
         if (loss is { } value)
             text += Invariant($"  loss {value:0.0000}");
-        text += Invariant($"  {perSecond:0.0} it/s");
+        text += Invariant($"  {perSecond:0.0} {_unit}/s");
         if (_samplesPerStep > 0)
             text += Invariant($"  {perSecond * _samplesPerStep:#,0} samples/s");
         return text + (step < Steps ? $"  ETA {Clock((Steps - step) / perSecond)}" : $"  took {Clock(seconds)}");

@@ -46,7 +46,7 @@ public sealed class DiffusionRun
     {
         config.Check();
         var device = Device.Parse(config.Device);
-        var data = OpenData(config);
+        var data = OpenData(config, reporter, stop);
         config = config with
         {
             Data = config.Data with { Directory = FullPath(config.Data.Directory), Shape = data.SampleShape.ToArray(), Classes = data.Classes },
@@ -67,17 +67,17 @@ public sealed class DiffusionRun
         var config = RunConfig.Load(RunFolder.ConfigPath(path)).With(changes);
         config.Check();
         var device = Device.Parse(config.Device);
-        var data = OpenData(config);
+        var data = OpenData(config, reporter, stop);
         var model = DiffusionModel.Create(config, device);
         var run = new DiffusionRun(config, data, model, folder, device, reporter);
         return run.Execute(stop, resumed: true);
     }
 
-    /// <summary>Opens the data that a configuration names.</summary>
+    /// <summary>Opens the data that a configuration names; shows and ends a download by the way.</summary>
     /// <exception cref="ArgumentException">There are no such data.</exception>
     /// <exception cref="IOException">Their files cannot be found or read; the message says which.</exception>
-    internal static ITrainingData OpenData(RunConfig config) =>
-        DataSets.Open(config.Data.Name, new DataOptions { Directory = config.Data.Directory });
+    internal static ITrainingData OpenData(RunConfig config, IRunReporter? reporter = null, CancellationToken stop = default) =>
+        DataSets.Open(config.Data.Name, DownloadReport.Options(config.Data.Directory, config.Data.Offline, reporter, stop));
 
     // A run can be gone on with from another folder than it was begun in.
     private static string? FullPath(string? directory) => directory is null ? null : Path.GetFullPath(directory);

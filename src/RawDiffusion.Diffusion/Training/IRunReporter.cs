@@ -10,7 +10,8 @@ public interface IRunReporter
     /// <param name="steps">Its length.</param>
     /// <param name="samplesPerStep">For the rate shown; 0 for none.</param>
     /// <param name="done">Steps that were made before, in an earlier process.</param>
-    void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0);
+    /// <param name="unit">What a step is, for the rate shown.</param>
+    void Begin(string phase, int steps, int samplesPerStep = 0, int done = 0, string unit = "it");
 
     /// <summary>Steps done so far in this phase and, where there is one, the latest loss. Called after every step: must be cheap.</summary>
     void Report(int step, double? loss = null);
@@ -30,7 +31,7 @@ public sealed class SilentReporter : IRunReporter
     {
     }
 
-    public void Begin(string phase, int steps, int samplesPerStep, int done)
+    public void Begin(string phase, int steps, int samplesPerStep, int done, string unit)
     {
     }
 

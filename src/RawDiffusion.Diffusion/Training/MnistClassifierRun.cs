@@ -18,8 +18,11 @@ public sealed record MnistClassifierConfig
 
     public string Device { get; init; } = "cpu";
 
-    /// <summary>The folder with the four IDX files.</summary>
-    public string DataDirectory { get; init; } = "";
+    /// <summary>The folder with the four files of MNIST; null for the cache folder, where what is missing is downloaded.</summary>
+    public string? DataDirectory { get; init; }
+
+    /// <summary>Files that are not there are not downloaded.</summary>
+    public bool Offline { get; init; }
 
     /// <summary>Training images are shifted by up to so many pixels along each axis.</summary>
     public int MaxShift { get; init; } = 2;
@@ -47,7 +50,7 @@ public static class MnistClassifierRun
     {
         RunConfigChecks.Check(config.Training);
         var device = Device.Parse(config.Device);
-        var data = Mnist.Open(new DataOptions { Directory = config.DataDirectory }, config.MaxShift);
+        var data = OpenData(config, reporter, stop);
         using var folder = makeFolder();
         folder.WriteConfig(config with { History = [RunStart.Now(0)] });
         return Execute(config, folder, data, device, reporter, stop);
@@ -60,8 +63,11 @@ public static class MnistClassifierRun
         using var folder = RunFolder.Open(path);
         var config = StrictJson.Read<MnistClassifierConfig>(RunFolder.ConfigPath(path)).With(changes);
         RunConfigChecks.Check(config.Training);
-        return Execute(config, folder, Mnist.Open(new DataOptions { Directory = config.DataDirectory }, config.MaxShift), Device.Parse(config.Device), reporter, stop, resumed: true);
+        return Execute(config, folder, OpenData(config, reporter, stop), Device.Parse(config.Device), reporter, stop, resumed: true);
     }
+
+    private static ImageData OpenData(MnistClassifierConfig config, IRunReporter reporter, CancellationToken stop) =>
+        Mnist.Open(DownloadReport.Options(config.DataDirectory, config.Offline, reporter, stop), config.MaxShift);
 
     private static RunOutcome Execute(
         MnistClassifierConfig config, RunFolder folder, ImageData data, Backend device, IRunReporter reporter, CancellationToken stop, bool resumed = false)

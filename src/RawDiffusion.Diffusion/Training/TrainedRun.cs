@@ -58,5 +58,5 @@ public sealed class TrainedRun
     /// <exception cref="IOException">The data cannot be found or read.</exception>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public Evaluation Evaluate(SampleSet samples, RunConfig config, IRunReporter reporter, CancellationToken stop = default) =>
-        new Judge(config, DiffusionRun.OpenData(config), Folder, Device).Evaluate(samples, reporter, stop);
+        new Judge(config, DiffusionRun.OpenData(config, reporter, stop), Folder, Device).Evaluate(samples, reporter, stop);
 }

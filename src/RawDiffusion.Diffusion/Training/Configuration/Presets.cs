@@ -33,7 +33,7 @@ public static class Presets
 
     private static Preset Images(DataSetInfo data)
     {
-        string files = data.HasFiles ? $"--data-dir ~/{data.Name} " : "";
+        string files = data.HasFiles ? $"Files are downloaded once ({data.Source}) or come from --data-dir." : "Needs no files.";
         var config = new RunConfig
         {
             Preset = data.Name,
@@ -53,7 +53,7 @@ public static class Presets
             Sampling = new SamplingConfig { Sampler = "ddim", Steps = 50, Count = 1000, ClipX0 = 1 },
         };
         return new Preset(
-            data.Name, $"Images: {data.Description}. {(data.HasFiles ? "Needs the files in --data-dir." : "Needs no files.")}", "30 minutes and 1 GB", config,
-            files, $"{files}--conditional --guidance 2", $"{files}--time-limit 10", $"{files}--fast-dev-run");
+            data.Name, $"Images: {data.Description}. {files}", "30 minutes and 1 GB", config,
+            data.HasFiles ? $"--data-dir ~/{data.Name}" : "", "--conditional --guidance 2", "--time-limit 10", "--fast-dev-run");
     }
 }

@@ -86,8 +86,11 @@ public sealed record DataConfig
     /// <summary>The name of a data set; see <see cref="Data.DataSets"/>.</summary>
     public string Name { get; init; } = "eight-gaussians";
 
-    /// <summary>The folder with the files of a data set that comes in files.</summary>
+    /// <summary>The folder with the files of a data set that comes in files; null for the cache folder, where what is missing is downloaded.</summary>
     public string? Directory { get; init; }
+
+    /// <summary>Files that are not there are not downloaded.</summary>
+    public bool Offline { get; init; }
 
     /// <summary>The shape of a sample, noted down by the run so that samples can be drawn without the data.</summary>
     public IReadOnlyList<int>? Shape { get; init; }

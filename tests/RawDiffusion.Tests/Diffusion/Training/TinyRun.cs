@@ -60,7 +60,7 @@ internal static class TinyRun
         {
         }
 
-        public void Begin(string phase, int steps, int samplesPerStep, int done) => _isIn = phase == stopIn;
+        public void Begin(string phase, int steps, int samplesPerStep, int done, string unit) => _isIn = phase == stopIn;
 
         public void Report(int step, double? loss)
         {
