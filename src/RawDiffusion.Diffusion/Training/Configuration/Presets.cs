@@ -54,6 +54,6 @@ public static class Presets
         };
         return new Preset(
             data.Name, $"Images: {data.Description}. {files}", "30 minutes and 1 GB", config,
-            data.HasFiles ? $"--data-dir ~/{data.Name}" : "", "--conditional --guidance 2", "--time-limit 10", "--fast-dev-run");
+            "", data.HasFiles ? $"--data-dir ~/{data.Name} --conditional --guidance 2" : "--conditional --guidance 2", "--time-limit 10", "--fast-dev-run");
     }
 }
