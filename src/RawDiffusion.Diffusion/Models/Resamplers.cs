@@ -32,7 +32,7 @@ public sealed class Upsample : Resampler
 
     public Conv2d Conv { get; }
 
-    public override Tensor Forward(Tensor x, Tensor time) => F.UpsampleConv2d(x, Conv.Weight, Conv.Bias);
+    public override Tensor Forward(Tensor x, Tensor time) => Conv.Forward(F.UpsampleNearest(x, 2));
 }
 
 /// <summary>Changes the size within a residual block. Its parameters stand where those of a convolution would.</summary>

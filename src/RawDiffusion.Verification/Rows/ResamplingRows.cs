@@ -28,25 +28,9 @@ internal static class ResamplingRows
                 };
             }
         }
-        foreach (var (image, outputs) in new[] { (new[] { 1, 1, 1, 1 }, 1), ([2, 3, 5, 3], 4), ([1, 4, 6, 17], 5), ([2, 7, 7, 16], 16), ([0, 4, 4, 3], 2), ([3, 9, 8, 24], 33) })
-            yield return UpsampleConv(image, outputs, bias: outputs != 5);
         // Beyond one piece of parallel work.
         yield return Case("upsampleNearest", "[3,20,21,16] x2", x => F.UpsampleNearest(x, 2), [3, 20, 21, 16]);
         yield return Case("avgPool2d", "[3,41,43,16] window 2", x => F.AvgPool2d(x, 2), [3, 41, 43, 16]);
-    }
-
-    private static OperationCase UpsampleConv(int[] image, int outputs, bool bias)
-    {
-        InputSpec x = InputSpec.Normal(image), w = InputSpec.Normal(outputs, 3, 3, image[3]);
-        return new()
-        {
-            Operation = "upsampleConv2d",
-            Description = $"{x.Shape} to {outputs}{(bias ? "" : ", no bias")}",
-            Inputs = bias ? [x, w, InputSpec.Normal(outputs)] : [x, w],
-            Run = t => F.UpsampleConv2d(t[0], t[1], bias ? t[2] : null),
-            ReductionLength = 9 * image[3],
-            GradientReductionLength = Math.Max(9 * outputs, 4 * image[0] * image[1] * image[2]),
-        };
     }
 
     private static OperationCase Case(string operation, string description, Func<Tensor, Tensor> run, int[] shape) => new()
