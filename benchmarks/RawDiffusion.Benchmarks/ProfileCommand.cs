@@ -7,8 +7,8 @@ namespace RawDiffusion.Benchmarks;
 
 /// <summary>
 /// Where the time of a computation goes: every kernel with its sizes, and beside its time the least that the measured peaks of this
-/// machine allow. The limit is by arithmetic where that takes longer than moving the bytes, else by memory; data that stay in a
-/// cache can come out below it.
+/// machine allow. The limit is by arithmetic where that takes longer than moving the bytes, else by memory. What stays in a cache can
+/// come out below it, and so can a convolution by Winograd's method, since its work is counted as the definition has it.
 /// </summary>
 internal static class ProfileCommand
 {

@@ -84,6 +84,11 @@ internal static class ShapingRows
             int at = axis;
             yield return Case("concat", $"[2,3,4,5] twice axis {axis}", x => Tensor.Concat(x, at), [2, 3, 4, 5], [2, 3, 4, 5]);
         }
+        foreach (var (left, right) in new[] { (32, 32), (7, 33), (1, 16), (64, 31) })
+            yield return Case("concat", $"[2,3,4,{left}] [2,3,4,{right}] axis -1", x => Tensor.Concat(x, -1), [2, 3, 4, left], [2, 3, 4, right]);
+        // Many short rows, and rows of which one is more than one piece of parallel work.
+        yield return Case("concat", "[700,40] [700,24] axis 1", x => Tensor.Concat(x, 1), [700, 40], [700, 24]);
+        yield return Case("concat", "[2,17000] [2,300] axis 1", x => Tensor.Concat(x, 1), [2, 17_000], [2, 300]);
         yield return Case("concat", "one tensor twice", x => Tensor.Concat([x[0], x[0]], 1), [3, 4]);
         yield return Case("concat", "one tensor", x => Tensor.Concat(x, 0), [3, 4]);
         for (int axis = -1; axis <= 2; axis++)

@@ -100,11 +100,17 @@ public abstract class Backend
 
     /// <summary>
     /// Copies the box of shape <paramref name="extent"/> at <paramref name="sourceStart"/> in x to
-    /// <paramref name="destinationStart"/> in y; the rest of y is left alone. Slice, crop, pad, concat and split are made of it.
+    /// <paramref name="destinationStart"/> in y; the rest of y is left alone. Slice, crop, pad and most of concat are made of it.
     /// </summary>
     public abstract void CopyRegion(
         Shape sourceShape, ReadOnlySpan<int> sourceStart, Storage x,
         Shape destinationShape, ReadOnlySpan<int> destinationStart, Storage y, Shape extent);
+
+    /// <summary>y[rows, left + right]: every row of a[rows, left], followed by that of b[rows, right]. Two tensors one after the other, in one pass.</summary>
+    public abstract void Join(int rows, int left, int right, Storage a, Storage b, Storage y);
+
+    /// <summary>Takes apart what <see cref="Join"/> makes.</summary>
+    public abstract void Split(int rows, int left, int right, Storage y, Storage a, Storage b);
 
     // Indexing --------------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,18 @@ public sealed partial class ProfilingBackend
         inner.CopyRegion(sourceShape, sourceStart, x, destinationShape, destinationStart, y, extent);
     }
 
+    public override void Join(int rows, int left, int right, Storage a, Storage b, Storage y)
+    {
+        using var call = Begin($"{rows} x ({left} and {right})", 0, Bytes(a, b, y));
+        inner.Join(rows, left, right, a, b, y);
+    }
+
+    public override void Split(int rows, int left, int right, Storage y, Storage a, Storage b)
+    {
+        using var call = Begin($"{rows} x ({left} and {right})", 0, Bytes(y, a, b));
+        inner.Split(rows, left, right, y, a, b);
+    }
+
     private static string Describe(in MatMulGeometry g) =>
         $"{(g.Batch == 1 ? "" : $"{g.Batch} x ")}{g.M} x {g.N} x {g.K}{(g.TransposeA ? ", A transposed" : "")}{(g.TransposeB ? ", B transposed" : "")}";
 

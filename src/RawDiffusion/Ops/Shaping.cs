@@ -365,9 +365,17 @@ namespace RawDiffusion.Ops
 
         protected override ulong ReadsInputs => 0;
 
+        /// <summary>Number of runs that every input is copied in.</summary>
+        private int Rows => shape.Product(0, axis);
+
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var y = Tensor.EmptyOf(inputs[0], shape);
+            if (inputs.Length == 2)
+            {
+                y.Device.Join(Rows, Width(inputs[0]), Width(inputs[1]), inputs[0].Storage, inputs[1].Storage, y.Storage);
+                return y;
+            }
             AxisValues zero = new(shape.Rank), at = new(shape.Rank);
             foreach (var x in inputs)
             {
@@ -379,6 +387,13 @@ namespace RawDiffusion.Ops
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
+            if (gradInputs.Length == 2 && NeedsGrad(0) && NeedsGrad(1) && !GradMode.IsEnabled)
+            {
+                var first = gradInputs[0] = Tensor.EmptyOf(gradOutput, Inputs[0].Shape);
+                var second = gradInputs[1] = Tensor.EmptyOf(gradOutput, Inputs[1].Shape);
+                gradOutput.Device.Split(Rows, Width(first), Width(second), gradOutput.Storage, first.Storage, second.Storage);
+                return;
+            }
             var start = new AxisValues(shape.Rank);
             for (int i = 0; i < gradInputs.Length; i++)
             {
@@ -387,6 +402,9 @@ namespace RawDiffusion.Ops
                 start[axis] += Inputs[i].Shape[axis];
             }
         }
+
+        /// <summary>Length of an input's runs.</summary>
+        private int Width(Tensor x) => x.Shape.Product(axis, x.Rank);
     }
 
     internal sealed class BroadcastToFunction(Shape shape) : Function

@@ -20,6 +20,20 @@ public sealed partial class ReferenceBackend
             CopyRegion<double>(sourceShape, sourceStart, D(x), destinationShape, destinationStart, D(y), extent);
     }
 
+    public override void Join(int rows, int left, int right, Storage a, Storage b, Storage y)
+    {
+        Shape whole = [rows, left + right];
+        CopyRegion([rows, left], [0, 0], a, whole, [0, 0], y, [rows, left]);
+        CopyRegion([rows, right], [0, 0], b, whole, [0, left], y, [rows, right]);
+    }
+
+    public override void Split(int rows, int left, int right, Storage y, Storage a, Storage b)
+    {
+        Shape whole = [rows, left + right];
+        CopyRegion(whole, [0, 0], y, [rows, left], [0, 0], a, [rows, left]);
+        CopyRegion(whole, [0, left], y, [rows, right], [0, 0], b, [rows, right]);
+    }
+
     private static void Permute<T>(Shape shape, ReadOnlySpan<int> axes, ReadOnlySpan<T> x, Span<T> y)
     {
         Span<int> permuted = stackalloc int[axes.Length];
