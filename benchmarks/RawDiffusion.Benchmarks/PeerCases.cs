@@ -5,6 +5,7 @@ using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.Ops;
 using RawDiffusion.Optim;
 
 namespace RawDiffusion.Benchmarks;
@@ -21,7 +22,8 @@ internal static class PeerCases
         return request["op"]!.GetValue<string>() switch
         {
             "gemm" => Gemm(Number("n")),
-            "conv" => Conv(Number("batch"), Number("size"), Number("channels"), Flag("backward")),
+            "conv" => Conv(
+                Number("batch"), Number("size"), Number("inputs"), Number("outputs"), Number("kernel"), Number("stride"), request["what"]!.GetValue<string>()),
             "group_norm" => GroupNorm(Number("batch"), Number("size"), Number("channels"), Number("groups"), Flag("silu")),
             "attention" => Attention(Number("batch"), Number("heads"), Number("queries"), Number("keys"), Number("dim")),
             "mlp_step" => MlpStep(Number("batch")),
@@ -39,11 +41,21 @@ internal static class PeerCases
         return () => InScope(() => a.MatMul(b));
     }
 
-    private static Action Conv(int batch, int size, int channels, bool backward)
+    /// <summary>Of a convolution with same padding: y, gx or gw alone, or all three through autograd.</summary>
+    private static Action Conv(int batch, int size, int inputs, int outputs, int kernel, int stride, string what)
     {
-        Tensor x = Random(batch, size, size, channels).RequireGrad(backward), w = (Random(channels, 3, 3, channels) * 0.1).RequireGrad(backward);
-        var g = Random(batch, size, size, channels);
-        return backward ? ForwardBackward(() => F.Conv2d(x, w, padding: 1), g, x, w) : () => InScope(() => F.Conv2d(x, w, padding: 1));
+        int padding = kernel / 2;
+        Tensor x = Random(batch, size, size, inputs), w = Random(outputs, kernel, kernel, inputs) * 0.1;
+        var geometry = Convolution.Geometry(x, w, stride, stride, padding, padding, padding, padding, 1);
+        var g = Random(batch, geometry.OutHeight, geometry.OutWidth, outputs);
+        return what switch
+        {
+            "y" => () => InScope(() => F.Conv2d(x, w, stride: stride, padding: padding)),
+            "gx" => () => InScope(() => new Conv2dGradInput(geometry).Apply(g, w)),
+            "gw" => () => InScope(() => new Conv2dGradWeight(geometry).Apply(x, g)),
+            "all" => ForwardBackward(() => F.Conv2d(x, w, stride: stride, padding: padding), g, x.RequireGrad(), w.RequireGrad()),
+            _ => throw new ArgumentException($"unknown part '{what}' of a convolution"),
+        };
     }
 
     private static Action GroupNorm(int batch, int size, int channels, int groups, bool silu)

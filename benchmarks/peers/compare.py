@@ -16,15 +16,30 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# Size of the image, channels in and out, kernel, stride: the convolutions of the reference UNet.
+UNET_LAYERS = (
+    (28, 1, 32, 3, 1), (28, 32, 32, 3, 1), (28, 64, 32, 3, 1), (28, 96, 32, 3, 1), (28, 32, 1, 3, 1), (28, 32, 32, 3, 2), (28, 64, 64, 3, 1),
+    (28, 64, 32, 1, 1), (28, 96, 32, 1, 1), (14, 32, 64, 3, 1), (14, 64, 64, 3, 1), (14, 96, 64, 3, 1), (14, 128, 64, 3, 1), (14, 64, 64, 3, 2),
+    (14, 32, 64, 1, 1), (14, 128, 64, 1, 1), (7, 64, 64, 3, 1), (7, 128, 64, 3, 1), (7, 128, 64, 1, 1),
+)
+
+
 def cases():
     """(name, request, flops or None, the ratio aimed at or None)."""
     for n in (1024, 2048):
         yield f"GEMM {n}", {"op": "gemm", "n": n}, 2 * n**3, None
     for channels in (32, 64, 128):
         flops = 2 * 64 * 28 * 28 * 9 * channels * channels
-        request = {"op": "conv", "batch": 64, "size": 28, "channels": channels}
-        yield f"conv 3x3 forward, 64x28x28, C {channels}", {**request, "backward": False}, flops, None
-        yield f"conv 3x3 forward + both gradients, 64x28x28, C {channels}", {**request, "backward": True}, 3 * flops, 1.2
+        request = {"op": "conv", "batch": 64, "size": 28, "inputs": channels, "outputs": channels, "kernel": 3, "stride": 1}
+        yield f"conv 3x3 forward, 64x28x28, C {channels}", {**request, "what": "y"}, flops, None
+        yield f"conv 3x3 forward + both gradients, 64x28x28, C {channels}", {**request, "what": "all"}, 3 * flops, 1.2
+    for size, inputs, outputs, kernel, stride in UNET_LAYERS:
+        flops = 2 * 64 * (size // stride) ** 2 * kernel**2 * inputs * outputs
+        request = {"op": "conv", "batch": 64, "size": size, "inputs": inputs, "outputs": outputs, "kernel": kernel, "stride": stride}
+        name = f"UNet layer {kernel}x{kernel}{f' stride {stride}' if stride > 1 else ''} {inputs} -> {outputs}, 64x{size}x{size}: "
+        yield name + "forward", {**request, "what": "y"}, flops, 1.2
+        yield name + "gradient of input", {**request, "what": "gx"}, flops, 1.2
+        yield name + "gradient of weight", {**request, "what": "gw"}, flops, 1.2
     for channels in (32, 64, 128):
         for silu in (False, True):
             name = f"group norm{' + SiLU' if silu else ''} forward + backward, 64x28x28, C {channels}, 32 groups"

@@ -35,18 +35,28 @@ def gemm(n):
     return {"eager": lambda: a @ b}
 
 
-def conv(batch, size, channels, backward):
-    def lane(layout):
-        x = torch.randn(batch, channels, size, size).to(memory_format=layout).requires_grad_(backward)
-        w = (torch.randn(channels, channels, 3, 3) * 0.1).to(memory_format=layout).requires_grad_(backward)
-        g = torch.randn(batch, channels, size, size).to(memory_format=layout)
+def conv(batch, size, inputs, outputs, kernel, stride, what):
+    """Of a convolution with same padding: y, gx or gw alone, or all three through autograd."""
+    padding = kernel // 2
 
-        def step():
-            x.grad = w.grad = None
-            y = F.conv2d(x, w, padding=1)
-            if backward:
-                y.backward(g)
-        return step
+    def lane(layout):
+        x = torch.randn(batch, inputs, size, size).to(memory_format=layout)
+        w = (torch.randn(outputs, inputs, kernel, kernel) * 0.1).to(memory_format=layout)
+        g = torch.randn(F.conv2d(x, w, stride=stride, padding=padding).shape).to(memory_format=layout)
+
+        def every():
+            x.requires_grad_().grad = w.requires_grad_().grad = None
+            F.conv2d(x, w, stride=stride, padding=padding).backward(g)
+
+        def gradient(mask):
+            torch.ops.aten.convolution_backward(g, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, mask)
+
+        return {
+            "y": lambda: F.conv2d(x, w, stride=stride, padding=padding),
+            "gx": lambda: gradient([True, False, False]),
+            "gw": lambda: gradient([False, True, False]),
+            "all": every,
+        }[what]
     return {name: lane(layout) for name, layout in LAYOUTS.items()}
 
 
