@@ -51,10 +51,10 @@ internal static unsafe class Winograd
     public const int Points = In * In;
 
     /// <summary>
-    /// Results of this many elements, 16 MiB, are written past the caches, whole lines at a time: they would push each other out
-    /// before anybody reads them, and a line that is written past the caches is not read first.
+    /// Results of this many elements, 4 MiB, are written past the caches, whole lines at a time: they would push out what is needed
+    /// sooner, and a line that is written past the caches is not read first.
     /// </summary>
-    public const long StreamedElements = 4L << 20;
+    public const long StreamedElements = 1L << 20;
 
     private const float A1 = 0.75f, A2 = A1 * A1, A3 = A2 * A1;
 
