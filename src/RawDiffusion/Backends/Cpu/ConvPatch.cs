@@ -24,6 +24,13 @@ internal readonly unsafe struct ConvPatch<V> where V : struct, ISimd<V>
     public void Copy(float* source, int row, int column, float* patch)
     {
         bool whole = column >= 0 && column + _tapColumns <= _width;
+        if (whole && row >= 0 && row + _tapRows <= _height && _rowFloats <= V.Count && source + (_tapRows - 1) * _imageRow + V.Count <= _end)
+        {
+            // Most pixels, if not most images: a vector per row, whose end the next one overwrites.
+            for (int i = 0; i < _tapRows; i++, patch += _rowFloats, source += _imageRow)
+                V.Store(V.Load(source), patch);
+            return;
+        }
         for (int i = 0; i < _tapRows; i++, patch += _rowFloats, source += _imageRow)
         {
             if ((uint)(row + i) >= (uint)_height)

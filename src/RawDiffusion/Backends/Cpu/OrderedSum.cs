@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RawDiffusion.Backends.Cpu;
 
 /// <summary>Joins partial results that were computed per chunk: always in the order of the chunks, so the bits never change.</summary>
@@ -19,7 +21,14 @@ internal static unsafe class OrderedSum
             float* row = parts + start;
             for (int r = 0; r < rows; r++, row += stride)
             {
-                for (int c = 0; c < count; c++)
+                int c = 0;
+                for (; c <= count - Vector256<float>.Count; c += Vector256<float>.Count)
+                {
+                    var (low, high) = Vector256.Widen(Vector256.Load(row + c));
+                    Vector256.Store(Vector256.Load(block + c) + low, block + c);
+                    Vector256.Store(Vector256.Load(block + c + 4) + high, block + c + 4);
+                }
+                for (; c < count; c++)
                     block[c] += row[c];
             }
             for (int c = 0; c < count; c++)

@@ -21,8 +21,8 @@ internal readonly unsafe struct WinogradGradWeight<TKernel, V> where TKernel : s
 
     private const int MaxChunks = 16;
 
-    /// <summary>So that transforming and adding the sums of a chunk stays small beside its products.</summary>
-    private const int MinStepsPerChunk = 2;
+    /// <summary>So that transforming and adding the sums of a chunk stays small beside its products, if that leaves a few chunks.</summary>
+    private const int MinStepsPerChunk = 4;
 
     private static readonly WorkerScratch s_scratch = new();
 
@@ -75,7 +75,7 @@ internal readonly unsafe struct WinogradGradWeight<TKernel, V> where TKernel : s
             Blocks = (g.OutChannels + most - 1) / most;
             BlockOutputs = Math.Min(g.OutChannels, ((g.OutChannels + Blocks - 1) / Blocks + V.Count - 1) / V.Count * V.Count);
             int steps = (tiles + TilesPerStep - 1) / TilesPerStep;
-            int chunks = Math.Clamp(steps / MinStepsPerChunk, 1, MaxChunks);
+            int chunks = Math.Clamp(steps / MinStepsPerChunk, Math.Clamp(steps, 1, 4), MaxChunks);
             TilesPerChunk = (steps + chunks - 1) / chunks * TilesPerStep;
             Chunks = Math.Max(1, (tiles + TilesPerChunk - 1) / TilesPerChunk);
             Zeros = Math.Max(Winograd.In * g.InChannels, Winograd.Out * g.OutChannels);
