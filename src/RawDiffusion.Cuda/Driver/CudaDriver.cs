@@ -21,7 +21,7 @@ namespace RawDiffusion.Cuda;
 /// <see cref="Fill32Async"/>, <see cref="AnnotateMemory"/>, <see cref="RecordEvent"/>, <see cref="WaitEvent"/>,
 /// <see cref="IsCapturing"/>. Arguments of kernels, addresses and lengths are recorded as they are; the contents of memory are those
 /// of the time of the launch, so host memory must be pinned and must live as long as the graph. Questions that wait for nothing may be
-/// asked (devices, attributes of functions, memory information, <see cref="GetMaxActiveBlocks"/>) and functions and globals may be looked
+/// asked (devices, attributes of functions, which may also be set, memory information, <see cref="GetMaxActiveBlocks"/>) and functions and globals may be looked
 /// up. Everything that waits or that the capture could not see is refused on the capturing thread with
 /// <see cref="CudaResult.StreamCaptureUnsupported"/> and invalidates the capture, so that <see cref="EndCapture"/> throws
 /// <see cref="CudaResult.StreamCaptureInvalidated"/>: synchronizing or querying the stream, synchronizing the context, the blocking
