@@ -12,6 +12,10 @@ internal static class ChildProcess
     private static string Run(string name, string argument) => name switch
     {
         "share-kernel-cache" => KernelCompilerTests.ShareCache(argument),
+        "native-driver" => NativeCudaDriverTests.Everything(argument),
+        "native-driver-errors" => NativeCudaDriverTests.Errors(argument),
+        "native-driver-start" => NativeCudaDriverTests.Start(argument),
+        "native-driver-libraries" => NativeCudaDriverTests.NewestLibraries(argument),
         _ => $"no such child: {name}",
     };
 

@@ -25,7 +25,6 @@ public enum CudaResult
     NvlinkUncorrectable = 220,
     JitCompilerNotFound = 221,
     UnsupportedPtxVersion = 222,
-    Contained = 226,
     InvalidSource = 300,
     FileNotFound = 301,
     SharedObjectInitFailed = 303,
@@ -89,7 +88,7 @@ public static class CudaResults
     /// context returns the same error, until the process ends.
     /// </summary>
     public static bool IsSticky(this CudaResult result) => result is CudaResult.EccUncorrectable or CudaResult.NvlinkUncorrectable
-        or CudaResult.Contained or CudaResult.IllegalAddress or CudaResult.LaunchTimeout or CudaResult.ContextIsDestroyed
+        or CudaResult.IllegalAddress or CudaResult.LaunchTimeout or CudaResult.ContextIsDestroyed
         or CudaResult.Assert or CudaResult.HardwareStackError or CudaResult.IllegalInstruction or CudaResult.MisalignedAddress
         or CudaResult.InvalidAddressSpace or CudaResult.InvalidPc or CudaResult.LaunchFailed;
 }

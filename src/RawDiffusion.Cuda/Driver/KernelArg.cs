@@ -44,9 +44,12 @@ public readonly struct KernelArg
 
     /// <summary>
     /// A structure passed by value. It is read during the launch: it must stay where it is (on the stack, or fixed) until then. Its
-    /// fields must lie in memory as C declares them, which those of a C# struct do and those of a tuple do not.
+    /// fields lie in memory as C declares them, which those of a C# struct do and those of a tuple do not.
     /// </summary>
-    public static unsafe KernelArg Struct<T>(T* value) where T : unmanaged => new((ulong)value, sizeof(T), KernelArgKind.Struct);
+    /// <exception cref="ArgumentException">The runtime chose the order of the fields: a tuple.</exception>
+    public static unsafe KernelArg Struct<T>(T* value) where T : unmanaged => typeof(T).IsAutoLayout
+        ? throw new ArgumentException($"{typeof(T).Name} does not keep the order of its fields; pass a struct of your own.")
+        : new((ulong)value, sizeof(T), KernelArgKind.Struct);
 
     /// <summary>A bfloat16 given by its bits: the upper half of a float.</summary>
     public static KernelArg BFloat16(ushort bits) => new(bits, 2, KernelArgKind.Float);

@@ -59,7 +59,8 @@ public sealed class LibraryLocator
     /// <exception cref="CudaLibraryNotFoundException">It was not found; the message says where it was sought and what to install.</exception>
     public nint Load() => TryLoad(out nint handle) ? handle : throw new CudaLibraryNotFoundException(Missing());
 
-    private string Missing() => $"{Title} ({string.Join(", ", _names())}) was not found in: {string.Join("; ", _looked)}. {Advice}";
+    /// <summary>The error: what was not found where, and what to install.</summary>
+    internal string Missing() => $"{Title} ({string.Join(", ", _names())}) was not found in: {string.Join("; ", _looked)}. {Advice}";
 
     private nint Search(string[] names)
     {

@@ -37,6 +37,10 @@ public class ContractTests
     }
 
     [Fact]
+    public unsafe void ATupleIsRefusedSinceItsFieldsAreReordered() =>
+        Assert.Contains("ValueTuple", Assert.Throws<ArgumentException>(() => KernelArg.Struct<(int, float, long)>(null)).Message);
+
+    [Fact]
     public void ArgumentsNeitherBoxNorAllocate()
     {
         static int Take(params ReadOnlySpan<KernelArg> args) => args.Length + args[1].Bytes[0];
