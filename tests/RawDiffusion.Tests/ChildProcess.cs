@@ -16,6 +16,7 @@ internal static class ChildProcess
         "native-driver-errors" => NativeCudaDriverTests.Errors(argument),
         "native-driver-start" => NativeCudaDriverTests.Start(argument),
         "native-driver-libraries" => NativeCudaDriverTests.NewestLibraries(argument),
+        "cublas" => CublasTests.Multiply(),
         _ => $"no such child: {name}",
     };
 

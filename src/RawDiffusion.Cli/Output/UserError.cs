@@ -11,7 +11,8 @@ internal static class UserError
     {
         DivergedException => $"the training diverged at {OneLine(e.Message)}",
         OutOfMemoryException => "there is not enough memory; a smaller batch or model, or --accumulate, needs less",
-        FileFormatException or DirectoryNotFoundException or FileNotFoundException or UnauthorizedAccessException or IOException => OneLine(e.Message),
+        FileFormatException or DirectoryNotFoundException or FileNotFoundException or UnauthorizedAccessException or IOException
+            or DllNotFoundException => OneLine(e.Message),
         ArgumentException argument => OneLine(WithoutParameterName(argument)),
         _ => null,
     };

@@ -153,7 +153,7 @@ public static unsafe class Nvrtc
     private static void Check(KernelSource source, KernelTarget target, int result, string log)
     {
         if (result != 0)
-            throw new KernelCompilationException(source.Name, target, $"NVRTC {Version} says {Name(result)}.", log);
+            throw new KernelCompilationException(source, target, $"NVRTC {Version} says {Name(result)}.", log);
     }
 
     private static string Name(int result) => Marshal.PtrToStringUTF8((nint)LibNvrtc.nvrtcGetErrorString(result)) ?? $"error {result}";

@@ -10,7 +10,6 @@ public static class CudaLibraries
     internal const string DriverImport = "rawdiffusion-cuda-driver";
     internal const string NvrtcImport = "rawdiffusion-nvrtc";
     internal const string CublasImport = "rawdiffusion-cublas";
-    internal const string CublasLtImport = "rawdiffusion-cublaslt";
 
     private static readonly bool s_windows = OperatingSystem.IsWindows();
     private static int s_resolver;
@@ -31,7 +30,7 @@ public static class CudaLibraries
         + "that holds it in " + SearchPlaces.Variable + ". In a clone of the repository tests/fetch-nvrtc.sh fetches it on Debian and Ubuntu.",
         SearchPlaces.ThisMachine);
 
-    /// <summary>Matrix products with epilogues. cuBLAS needs it and looks for it by name, so it is loaded first.</summary>
+    /// <summary>The library below cuBLAS, which looks for it by name: it is loaded first, from wherever it lies.</summary>
     public static LibraryLocator CublasLt { get; } = new(
         "cuBLASLt", () => Versions(("libcublasLt.so.13", "cublasLt64_13.dll", 13), ("libcublasLt.so.12", "cublasLt64_12.dll", 12)), "cublas",
         CublasAdvice("libcublaslt12"), SearchPlaces.ThisMachine);
@@ -62,7 +61,6 @@ public static class CudaLibraries
         DriverImport => Driver.Load(),
         NvrtcImport => Nvrtc.Load(),
         CublasImport => Cublas.Load(),
-        CublasLtImport => CublasLt.Load(),
         _ => 0,
     };
 

@@ -111,6 +111,18 @@ public class NvrtcTests
         Assert.Equal(32, resources.Registers);
     }
 
+    /// <summary>NVRTC 11.8 gives only the number of a line, 12 its text too: either way it is shown once.</summary>
+    [Theory]
+    [InlineData("wrong.cu(2): error: no\n\n1 error")]
+    [InlineData("wrong.cu(2): error: no\n      int x = y;\n              ^\n\n1 error")]
+    [InlineData("h.cuh(1): error: no")]
+    public void TheTextOfALineIsShownOnce(string log)
+    {
+        var source = new KernelSource("wrong.cu", "void f() {\n    int x = y;\n}\n", new Dictionary<string, string> { ["h.cuh"] = "int x = y;" });
+        string message = new KernelCompilationException(source, new KernelTarget("sm_80"), "No.", log).Message;
+        Assert.Equal(2, message.Split("int x = y;").Length);
+    }
+
     [Fact]
     public void OnlyWhatIsIncludedCounts() => Assert.Equal(["inner.cuh", "scale.cuh"], s_scale.Included());
 

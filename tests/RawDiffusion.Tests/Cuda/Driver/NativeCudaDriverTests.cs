@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda;
 
@@ -217,13 +216,7 @@ public sealed class NativeCudaDriverTests : IDisposable
 
     private string Run(string child, params ReadOnlySpan<(string, string)> environment)
     {
-        Skip.IfNot(OperatingSystem.IsLinux() && File.Exists("/usr/bin/cc"), "there is no C compiler (/usr/bin/cc) here to make the test's libcuda with");
-        string source = Path.Combine(Repository.Root, "tests/RawDiffusion.Tests/Cuda/Driver/fake_libcuda.c");
-        using (var compiler = Process.Start("/usr/bin/cc", ["-shared", "-fPIC", "-w", "-o", Path.Combine(_folder.Path, "libcuda.so.1"), source]))
-        {
-            compiler.WaitForExit();
-            Assert.Equal(0, compiler.ExitCode);
-        }
+        FakeLibrary.Compile("Driver/fake_libcuda.c", _folder.Path, "libcuda.so.1");
         string log = Path.Combine(_folder.Path, "log");
         using var process = ChildProcess.Start(child, log,
             [("RAWDIFFUSION_CUDA_LIBRARIES", _folder.Path), ("RAWDIFFUSION_FAKE_LOG", log), .. environment]);

@@ -51,6 +51,25 @@ public class LibraryLocatorTests : IDisposable
         Assert.EndsWith($"({path})", locator.Looked[^1]);
     }
 
+    /// <summary>The folders of Windows, searched here: the made-up machine has them too.</summary>
+    [SkippableTheory]
+    [InlineData("toolkit/bin", "CUDA_PATH", "toolkit")]
+    [InlineData("toolkit/bin/x64", "CUDA_PATH", "toolkit")]
+    [InlineData("venv/Lib/site-packages/nvidia/wheel/bin", "VIRTUAL_ENV", "venv")]
+    [InlineData("venv/Lib/site-packages/nvidia/cu13/bin/x86_64", "VIRTUAL_ENV", "venv")]
+    [InlineData("conda/Library/bin", "CONDA_PREFIX", "conda")]
+    public void OnWindowsItIsFoundWhereItLiesThere(string folder, string variable, string value)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "the library is one of Linux");
+        string path = Library(folder, s_names[0]);
+        _environment[variable] = Path.Combine(_machine.Path, value);
+        _environment["PATH"] = @"C:\Windows;C:\Windows\System32";
+        var locator = Locator(windows: true);
+        locator.Load();
+        Assert.Equal(path, locator.Path);
+        Assert.DoesNotContain(locator.Looked, place => place.StartsWith("/usr", StringComparison.Ordinal));
+    }
+
     [SkippableFact]
     public void ThePythonOnThePathShowsItsPackages()
     {
@@ -131,8 +150,8 @@ public class LibraryLocatorTests : IDisposable
         Assert.Contains("libcublas12", CudaLibraries.Cublas.Advice);
     }
 
-    private LibraryLocator Locator() => new("The library", () => s_names, "wheel", "Install it.",
-        new SearchPlaces(name => _environment.GetValueOrDefault(name), _machine.Path, Windows: false));
+    private LibraryLocator Locator(bool windows = false) => new("The library", () => s_names, "wheel", "Install it.",
+        new SearchPlaces(name => _environment.GetValueOrDefault(name), _machine.Path, windows));
 
     private string Library(string folder, string name)
     {
