@@ -33,6 +33,7 @@ public static class Presets
 
     private static Preset Images(DataSetInfo data)
     {
+        bool drawn = !data.HasFiles; // Cleaner shapes than handwriting: learned sooner.
         string files = data.HasFiles ? $"Files are downloaded once ({data.Source}) or come from --data-dir." : "Needs no files.";
         var config = new RunConfig
         {
@@ -48,12 +49,13 @@ public static class Presets
                     NormNumGroups = 8,
                 },
             },
-            Process = new ProcessConfig { Schedule = "cosine" },
-            Training = new TrainingConfig { Steps = 3000, Batch = 64, EmaDecay = 0.999, SampleEvery = 500, CheckpointEvery = 250 },
+            // Velocity: at equal time the samples were better by every figure than those of a network that predicts the noise.
+            Process = new ProcessConfig { Schedule = "cosine", Parameterisation = "velocity" },
+            Training = new TrainingConfig { Steps = drawn ? 2400 : 4000, Batch = 64, EmaDecay = 0.999, SampleEvery = 500, CheckpointEvery = 250 },
             Sampling = new SamplingConfig { Sampler = "ddim", Steps = 50, Count = 1000, ClipX0 = 1 },
         };
         return new Preset(
-            data.Name, $"Images: {data.Description}. {files}", "30 minutes and 1 GB", config,
+            data.Name, $"Images: {data.Description}. {files}", drawn ? "15 minutes and 1 GB" : "25 minutes and 1 GB", config,
             "", data.HasFiles ? $"--data-dir ~/{data.Name} --conditional --guidance 2" : "--conditional --guidance 2", "--time-limit 10", "--fast-dev-run");
     }
 }
