@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using RawDiffusion.Cli.Commands;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Training;
@@ -37,10 +38,12 @@ public static class Program
     }
 
     /// <summary>All commands.</summary>
-    public static RootCommand CreateRoot()
+    /// <remarks>A <see cref="RootCommand"/> would be named after the assembly, which is not what the user types.</remarks>
+    public static Command CreateRoot()
     {
-        var root = new RootCommand("A from-scratch tensor framework and the theory of diffusion models on it.")
+        var root = new Command("rawdiffusion", "A from-scratch tensor framework and the theory of diffusion models on it.")
         {
+            new HelpOption(), new VersionOption(),
             TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
@@ -52,7 +55,7 @@ public static class Program
         var command = parsed.CommandResult.Command;
         if (parsed.UnmatchedTokens.Count > 0 && command.Subcommands.Count > 0)
         {
-            string kind = command is RootCommand ? "command" : "preset";
+            string kind = command.Name == "train" ? "preset" : "command";
             return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
         }
         if (command.Subcommands.Count > 0)

@@ -19,7 +19,7 @@ internal static class Examples
     }
 
     /// <summary>Has <c>--help</c> show the examples of whatever command it is asked for.</summary>
-    public static void ShowInHelp(RootCommand root)
+    public static void ShowInHelp(Command root)
     {
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);
