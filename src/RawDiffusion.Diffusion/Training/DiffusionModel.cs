@@ -42,7 +42,7 @@ public sealed class DiffusionModel
             _ => Parameterisation.Epsilon,
         };
         var generator = new Generator(config.Seed, RandomStreams.Weights);
-        int labels = Classes == 0 ? 0 : Classes + 1;
+        int labels = LabelCount(config);
         if (config.Model.Mlp is { } mlp)
         {
             var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels);
@@ -50,18 +50,27 @@ public sealed class DiffusionModel
         }
         else
         {
-            var settings = config.Model.Unet2d! with
-            {
-                SampleSize = [SampleShape[0], SampleShape[1]],
-                InChannels = SampleShape[2],
-                OutChannels = SampleShape[2],
-                NumClassEmbeds = labels == 0 ? null : labels,
-            };
-            var network = new UNet2D(settings, generator, device);
+            var network = new UNet2D(Fit(config).Unet2d!, generator, device);
             (Network, Forward, Files) = (network, network.Forward, WeightFiles.UNet(network));
             Generators = [("dropout", network.DropoutGenerator)];
         }
     }
+
+    /// <summary>The settings of the model with what the data decides: the size and channels of an image, the number of classes.</summary>
+    internal static ModelConfig Fit(RunConfig config)
+    {
+        if (config.Model.Unet2d is not { } unet)
+            return config.Model;
+        int[] shape = [.. config.Data.Shape!];
+        int labels = LabelCount(config);
+        return config.Model with
+        {
+            Unet2d = unet with { SampleSize = [shape[0], shape[1]], InChannels = shape[2], OutChannels = shape[2], NumClassEmbeds = labels == 0 ? null : labels },
+        };
+    }
+
+    /// <summary>The classes of the data and one that says "any"; 0 for a model that is told none.</summary>
+    private static int LabelCount(RunConfig config) => config.Model.Conditional && config.Data.Classes > 0 ? config.Data.Classes + 1 : 0;
 
     public Module Network { get; }
 

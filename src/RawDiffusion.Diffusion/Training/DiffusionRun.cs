@@ -52,6 +52,7 @@ public sealed class DiffusionRun
             Data = config.Data with { Directory = FullPath(config.Data.Directory), Shape = data.SampleShape.ToArray(), Classes = data.Classes },
             History = [RunStart.Now(0)],
         };
+        config = config with { Model = DiffusionModel.Fit(config) };
         var model = DiffusionModel.Create(config, device);
         using var folder = makeFolder();
         folder.WriteConfig(config);

@@ -105,6 +105,9 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
         TinyRun.Resume(_folder["stopped"]);
 
         AssertSame(_folder["straight"], _folder["stopped"]);
+        // The run's settings name the network as the data made it: one channel, ten classes and "any".
+        var unet = RunConfig.Load(_folder["straight/config.json"]).Model.Unet2d!;
+        Assert.Equal((1, 1, 11), (unet.InChannels, unet.OutChannels, unet.NumClassEmbeds));
     }
 
     /// <summary>A process that was killed has written lines of steps that the checkpoint does not know, the last one cut short.</summary>
