@@ -1,0 +1,52 @@
+using RawDiffusion.Cuda;
+using RawDiffusion.PtxEmulator.Decoding;
+
+namespace RawDiffusion.PtxEmulator.Checks;
+
+public enum HazardKind
+{
+    OutOfBounds, Misaligned, UseAfterFree, WriteToConstant, UninitializedRead, Race, DivergentBarrier, BarrierNeverCompleted,
+    InvalidMemberMask, InstructionBudget, Deadlock, Trap, Assertion, DivisionUndefined, InvalidOperand,
+}
+
+/// <summary>One thread's part in a hazard.</summary>
+/// <param name="What">The access or instruction: <c>write of 4 bytes</c>.</param>
+public sealed record HazardParty(Dim3 Block, Dim3 Thread, SourceLine? Line, string Instruction, string What);
+
+/// <summary>What a kernel did wrong, with everything that is needed to find it.</summary>
+public sealed record HazardReport
+{
+    public required HazardKind Kind { get; init; }
+
+    public required string Kernel { get; init; }
+
+    /// <summary>One thread, or both of a race, or some of those that missed a barrier.</summary>
+    public required IReadOnlyList<HazardParty> Parties { get; init; }
+
+    public required string Message { get; init; }
+
+    public StateSpace Space { get; init; }
+
+    public ulong? Address { get; init; }
+
+    /// <summary>What is at or near the address.</summary>
+    public string? Allocation { get; init; }
+
+    public override string ToString()
+    {
+        var text = new System.Text.StringBuilder($"{Message} in kernel {Kernel}");
+        if (Address is ulong address)
+            text.Append($", address 0x{address:x}");
+        if (Allocation is not null)
+            text.Append($" ({Allocation})");
+        foreach (HazardParty party in Parties)
+            text.Append($"\n  {party.What} by thread {party.Thread} of block {party.Block}{(party.Line is null ? "" : $" at {party.Line}")}: {party.Instruction}");
+        return text.ToString();
+    }
+}
+
+/// <summary>A kernel was stopped because it did something that CUDA does not define, or trapped.</summary>
+public sealed class EmulationFaultException(HazardReport report) : Exception(report.ToString())
+{
+    public HazardReport Report { get; } = report;
+}
