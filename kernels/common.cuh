@@ -1,0 +1,84 @@
+// Indices, strided walks and reductions that several families use. NVRTC brings no headers, so nothing is included here.
+#pragma once
+
+// The element of a thread where each has one, in a 1-D grid of 1-D blocks. Unsigned: the last block of almost 2^31 elements has
+// threads beyond it.
+__device__ __forceinline__ unsigned element_index()
+{
+    return blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+// A walk over up to six axes with the element strides of two arrays, axis 0 the fastest. StridedWalk.cs declares the same.
+struct StridedWalk
+{
+    int rank;
+    int count;
+    int extent[6];
+    int stride_a[6];
+    int stride_b[6];
+};
+
+// Where element i of the walk lies in the two arrays. The loop is unrolled so that the axes are read from the kernel's parameters
+// and not from a copy in local memory.
+__device__ __forceinline__ void walk_offsets(const StridedWalk& w, int i, int& a, int& b)
+{
+    a = b = 0;
+#pragma unroll
+    for (int axis = 0; axis < 6; axis++)
+    {
+        if (axis >= w.rank)
+            break;
+        int rest = i / w.extent[axis];
+        int at = i - rest * w.extent[axis];
+        a += at * w.stride_a[axis];
+        b += at * w.stride_b[axis];
+        i = rest;
+    }
+}
+
+// What a reduction joins: an identity and a commutative join.
+struct Sum
+{
+    static __device__ __forceinline__ float identity() { return 0; }
+    static __device__ __forceinline__ float join(float a, float b) { return a + b; }
+};
+
+// The larger, and NaN where either is NaN.
+struct Max
+{
+    static __device__ __forceinline__ float identity() { return __int_as_float(0xff800000); }
+    static __device__ __forceinline__ float join(float a, float b) { return a > b || a != a ? a : b; }
+};
+
+struct Min
+{
+    static __device__ __forceinline__ float identity() { return __int_as_float(0x7f800000); }
+    static __device__ __forceinline__ float join(float a, float b) { return a < b || a != a ? a : b; }
+};
+
+// Joins the values of a full warp by exchanges between lanes in a fixed order; every lane receives the result.
+template <class Op>
+__device__ __forceinline__ float warp_reduce(float value)
+{
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2)
+        value = Op::join(value, __shfl_xor_sync(0xffffffffu, value, distance));
+    return value;
+}
+
+// Joins the values of a 1-D block of whole warps in a fixed order; every thread receives the result. scratch holds 32 floats in shared
+// memory and may be used again at once.
+template <class Op>
+__device__ __forceinline__ float block_reduce(float value, float* scratch)
+{
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    value = warp_reduce<Op>(value);
+    if (warps == 1)
+        return value;
+    if (lane == 0)
+        scratch[warp] = value;
+    __syncthreads();
+    value = warp_reduce<Op>(lane < warps ? scratch[lane] : Op::identity());
+    __syncthreads();
+    return value;
+}

@@ -1,0 +1,72 @@
+using System.Collections.Concurrent;
+using System.Reflection;
+using RawDiffusion.Cuda;
+
+namespace RawDiffusion.Backends.Cuda;
+
+/// <summary>
+/// The kernels of one device. Their sources are the files of <c>kernels/</c>, embedded in this assembly; a file is compiled and loaded
+/// when a kernel of it is asked for first. Methods may be called from several threads.
+/// </summary>
+public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler) : IDisposable
+{
+    private const string Prefix = "kernels/";
+
+    private static readonly Lazy<IReadOnlyDictionary<string, string>> s_texts = new(ReadTexts);
+
+    private readonly ConcurrentDictionary<string, Lazy<CudaModule>> _modules = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Type, Lazy<CudaModule>> _operators = new();
+
+    /// <summary>The names of the files with kernels, in alphabetical order.</summary>
+    public static IReadOnlyList<string> Files { get; } =
+        [.. s_texts.Value.Keys.Where(name => name.EndsWith(".cu", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+
+    /// <summary>A file with the headers it may include.</summary>
+    /// <exception cref="ArgumentException">There is no such file.</exception>
+    public static KernelSource Source(string file) => s_texts.Value.TryGetValue(file, out string? text)
+        ? new KernelSource(file, text, s_texts.Value)
+        : throw new ArgumentException($"there is no kernel file '{file}'; there are: {string.Join(", ", Files)}");
+
+    /// <summary>The compiler option by which <c>elementwise.cu</c> becomes the kernel of an operator.</summary>
+    public static string UnaryOption(string expression) => $"-DUNARY={expression}";
+
+    public static string BinaryOption(string expression) => $"-DBINARY={expression}";
+
+    public CudaKernel Kernel(string file, string name) =>
+        _modules.GetOrAdd(file, static (key, library) => new Lazy<CudaModule>(() => library.Load(key)), this).Value.GetKernel(name);
+
+    public CudaKernel Unary<TOp>() where TOp : struct, IUnaryOperator => _operators.GetOrAdd(typeof(TOp),
+        static (_, library) => new Lazy<CudaModule>(() => library.Load("elementwise.cu", UnaryOption(TOp.Cuda))), this)
+        .Value.GetKernel("elementwise_unary_f32");
+
+    /// <param name="broadcast">Whether the inputs walk differently from the output.</param>
+    public CudaKernel Binary<TOp>(bool broadcast) where TOp : struct, IBinaryOperator => _operators.GetOrAdd(typeof(TOp),
+        static (_, library) => new Lazy<CudaModule>(() => library.Load("elementwise.cu", BinaryOption(TOp.Cuda))), this)
+        .Value.GetKernel(broadcast ? "elementwise_binary_broadcast_f32" : "elementwise_binary_f32");
+
+    public void Dispose()
+    {
+        foreach (var module in _modules.Values.Concat(_operators.Values))
+        {
+            if (module.IsValueCreated)
+                module.Value.Dispose();
+        }
+    }
+
+    private CudaModule Load(string file, params ReadOnlySpan<string> options) =>
+        context.LoadModule(compiler.Compile(Source(file), context.Target, options));
+
+    private static Dictionary<string, string> ReadTexts()
+    {
+        var assembly = Assembly.GetExecutingAssembly();
+        var texts = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (string name in assembly.GetManifestResourceNames())
+        {
+            if (!name.StartsWith(Prefix, StringComparison.Ordinal))
+                continue;
+            using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
+            texts.Add(name[Prefix.Length..], reader.ReadToEnd());
+        }
+        return texts;
+    }
+}
