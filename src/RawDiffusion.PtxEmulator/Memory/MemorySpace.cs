@@ -49,11 +49,6 @@ public abstract class GlobalChecker
 {
     /// <summary>Called for each warp that executes a load, store, atomic or asynchronous copy of global memory, before it happens.</summary>
     public abstract void Access(in WarpAccess access);
-
-    /// <summary>
-    /// All threads of the block passed a barrier: what its threads did before and after is ordered, for accesses of this block.
-    /// </summary>
-    public abstract void BlockSynchronized(long block);
 }
 
 public enum AccessKind : byte { Read, Write, Atomic }
@@ -86,8 +81,11 @@ public readonly unsafe ref struct WarpAccess
     /// <summary>Linear index in the block of the thread in lane 0.</summary>
     public required int FirstThread { get; init; }
 
-    /// <summary>How many barriers of all threads the block has passed.</summary>
-    public required int BarrierEpoch { get; init; }
+    /// <summary>The stamp to keep with this access: see <see cref="Execution.BlockOrder"/>.</summary>
+    public required uint Time { get; init; }
+
+    /// <summary>Tells which earlier accesses of the same block are ordered before this one. Accesses of other blocks never are.</summary>
+    public required Execution.BlockOrder Order { get; init; }
 }
 
 /// <summary>Where the memory of a block appears in the generic address space; each window is 4 GiB.</summary>
