@@ -1,5 +1,6 @@
 using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Decoding;
+using RawDiffusion.PtxEmulator.Execution;
 
 namespace RawDiffusion.PtxEmulator.Checks;
 
@@ -11,7 +12,20 @@ public enum HazardKind
 
 /// <summary>One thread's part in a hazard.</summary>
 /// <param name="What">The access or instruction: <c>write of 4 bytes</c>.</param>
-public sealed record HazardParty(Dim3 Block, Dim3 Thread, SourceLine? Line, string Instruction, string What);
+public sealed record HazardParty(Dim3 Block, Dim3 Thread, SourceLine? Line, string Instruction, string What)
+{
+    /// <summary>A thread by its linear index in a block by its linear index in the grid, at an instruction.</summary>
+    public static HazardParty Of(KernelLaunch launch, long block, int thread, int pc, string what)
+    {
+        var kernel = launch.Kernel.Kernel;
+        var (grid, size) = (launch.Grid, launch.Block);
+        int line = kernel.Code[pc].Line;
+        return new HazardParty(
+            new Dim3((int)(block % grid.X), (int)(block / grid.X % grid.Y), (int)(block / grid.X / grid.Y)),
+            new Dim3(thread % size.X, thread / size.X % size.Y, thread / size.X / size.Y),
+            line >= 0 ? kernel.Lines[line] : null, kernel.Describe(pc), what);
+    }
+}
 
 /// <summary>What a kernel did wrong, with everything that is needed to find it.</summary>
 public sealed record HazardReport

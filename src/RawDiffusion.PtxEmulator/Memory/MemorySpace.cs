@@ -34,21 +34,14 @@ public abstract class MemorySpace
     /// <summary>What to say about an address in a report: the allocation and the place in it, or the nearest ones where there is none, or that it was freed.</summary>
     public abstract string Describe(ulong address);
 
-    /// <summary>
-    /// The checks of one launch in checked mode: of undefined reads and races in global memory. Called once per launch; null where the space
-    /// keeps no such state.
-    /// </summary>
-    public abstract GlobalChecker? BeginChecks(Execution.KernelLaunch launch);
-}
+    /// <summary>What kind of hazard an access is that lies in no region: memory that was given back, or none.</summary>
+    public virtual Checks.HazardKind Classify(ulong address) => Checks.HazardKind.OutOfBounds;
 
-/// <summary>
-/// What one launch does to global memory in checked mode. The executor has already tested bounds and alignment. Methods are called by the
-/// threads that execute blocks; they throw <see cref="Checks.EmulationFaultException"/>.
-/// </summary>
-public abstract class GlobalChecker
-{
-    /// <summary>Called for each warp that executes a load, store, atomic or asynchronous copy of global memory, before it happens.</summary>
-    public abstract void Access(in WarpAccess access);
+    /// <summary>
+    /// The checks of one launch in checked mode: undefined reads and races, in global memory and in that of blocks. Called once per launch;
+    /// null where the space keeps no such state.
+    /// </summary>
+    public abstract LaunchChecks? BeginChecks(Execution.KernelLaunch launch);
 }
 
 public enum AccessKind : byte { Read, Write, Atomic }
@@ -84,8 +77,11 @@ public readonly unsafe ref struct WarpAccess
     /// <summary>The stamp to keep with this access: see <see cref="Execution.BlockOrder"/>.</summary>
     public required uint Time { get; init; }
 
-    /// <summary>Tells which earlier accesses of the same block are ordered before this one. Accesses of other blocks never are.</summary>
+    /// <summary>Tells which earlier accesses are ordered before this one.</summary>
     public required Execution.BlockOrder Order { get; init; }
+
+    /// <summary>Plain writes: what lane i writes, at Values + i * Bytes. Threads that write the same value do not race. Null: not known.</summary>
+    public byte* Values { get; init; }
 }
 
 /// <summary>Where the memory of a block appears in the generic address space; each window is 4 GiB.</summary>
