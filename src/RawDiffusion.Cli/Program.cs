@@ -44,8 +44,7 @@ public static class Program
         var root = new Command("rawdiffusion", "A from-scratch tensor framework and the theory of diffusion models on it.")
         {
             new HelpOption(), new VersionOption(),
-            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
-            VerifyCommand.Create(), DoctorCommand.Create(),
+            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
         return root;
