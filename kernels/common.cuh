@@ -36,9 +36,10 @@ __device__ __forceinline__ void walk_offsets(const StridedWalk& w, int i, int& a
     }
 }
 
-// What a reduction joins: an identity and a commutative join.
+// What a reduction joins: a value, an identity and a commutative join.
 struct Sum
 {
+    typedef float Value;
     static __device__ __forceinline__ float identity() { return 0; }
     static __device__ __forceinline__ float join(float a, float b) { return a + b; }
 };
@@ -46,30 +47,67 @@ struct Sum
 // The larger, and NaN where either is NaN.
 struct Max
 {
+    typedef float Value;
     static __device__ __forceinline__ float identity() { return __int_as_float(0xff800000); }
     static __device__ __forceinline__ float join(float a, float b) { return a > b || a != a ? a : b; }
 };
 
 struct Min
 {
+    typedef float Value;
     static __device__ __forceinline__ float identity() { return __int_as_float(0x7f800000); }
     static __device__ __forceinline__ float join(float a, float b) { return a < b || a != a ? a : b; }
 };
 
+// log(sum(exp(x))) of the terms so far, as exp(max) * sum: nothing overflows, and no second pass is needed once the maximum is known
+// (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax").
+struct LogSumExp
+{
+    struct Value
+    {
+        float max;
+        float sum;
+    };
+
+    static __device__ __forceinline__ Value identity() { return {__int_as_float(0xff800000), 0}; }
+    static __device__ __forceinline__ Value term(float x) { return {x, 1}; }
+
+    static __device__ __forceinline__ Value join(Value a, Value b)
+    {
+        float max = Max::join(a.max, b.max);
+        return {max, a.sum * scale(a.max, max) + b.sum * scale(b.max, max)};
+    }
+
+    static __device__ __forceinline__ float result(Value v) { return v.max + logf(v.sum); }
+
+    // exp(x - max); 1 where both are the same infinity, whose difference is NaN.
+    static __device__ __forceinline__ float scale(float x, float max) { return x == max ? 1 : expf(x - max); }
+};
+
+__device__ __forceinline__ float shuffle_xor(float value, int distance)
+{
+    return __shfl_xor_sync(0xffffffffu, value, distance);
+}
+
+__device__ __forceinline__ LogSumExp::Value shuffle_xor(LogSumExp::Value value, int distance)
+{
+    return {shuffle_xor(value.max, distance), shuffle_xor(value.sum, distance)};
+}
+
 // Joins the values of a full warp by exchanges between lanes in a fixed order; every lane receives the result.
 template <class Op>
-__device__ __forceinline__ float warp_reduce(float value)
+__device__ __forceinline__ typename Op::Value warp_reduce(typename Op::Value value)
 {
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2)
-        value = Op::join(value, __shfl_xor_sync(0xffffffffu, value, distance));
+        value = Op::join(value, shuffle_xor(value, distance));
     return value;
 }
 
-// Joins the values of a 1-D block of whole warps in a fixed order; every thread receives the result. scratch holds 32 floats in shared
+// Joins the values of a 1-D block of whole warps in a fixed order; every thread receives the result. scratch holds 32 values in shared
 // memory and may be used again at once.
 template <class Op>
-__device__ __forceinline__ float block_reduce(float value, float* scratch)
+__device__ __forceinline__ typename Op::Value block_reduce(typename Op::Value value, typename Op::Value* scratch)
 {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     value = warp_reduce<Op>(value);
@@ -81,4 +119,29 @@ __device__ __forceinline__ float block_reduce(float value, float* scratch)
     value = warp_reduce<Op>(lane < warps ? scratch[lane] : Op::identity());
     __syncthreads();
     return value;
+}
+
+// Four neighbouring elements from i on of an array of n; 0 beyond its end. One load where the address allows it.
+__device__ __forceinline__ float4 load_four(const float* x, unsigned i, unsigned n)
+{
+    if (i + 3 < n && (unsigned long long)(x + i) % 16 == 0)
+        return *(const float4*)(x + i);
+    return make_float4(i < n ? x[i] : 0, i + 1 < n ? x[i + 1] : 0, i + 2 < n ? x[i + 2] : 0, i + 3 < n ? x[i + 3] : 0);
+}
+
+__device__ __forceinline__ void store_four(float* y, unsigned i, unsigned n, float4 value)
+{
+    if (i + 3 < n && (unsigned long long)(y + i) % 16 == 0)
+    {
+        *(float4*)(y + i) = value;
+        return;
+    }
+    if (i < n)
+        y[i] = value.x;
+    if (i + 1 < n)
+        y[i + 1] = value.y;
+    if (i + 2 < n)
+        y[i + 2] = value.z;
+    if (i + 3 < n)
+        y[i + 3] = value.w;
 }

@@ -10,7 +10,7 @@ public partial class CudaBackend
         if (g.Rank == 1 && g.StrideA(0) == 1 && g.StrideB(0) == 1)
             LaunchElements(_kernels.Binary<TOp>(broadcast: false), g.Count, g.Count, P(x), P(y), P(z), (float)a);
         else
-            LaunchElements(_kernels.Binary<TOp>(broadcast: true), new StridedWalk(g), g.Count, P(x), P(y), P(z), (float)a);
+            LaunchElementsWith(_kernels.Binary<TOp>(broadcast: true), new StridedWalk(g), g.Count, P(x), P(y), P(z), (float)a);
     }
 
     public override void Where(Storage condition, Storage x, Storage y, Storage z) =>

@@ -38,7 +38,7 @@ public partial class CudaBackend
         LaunchElements(_kernels.Kernel("shaping.cu", "shaping_split_b32"), y.Length, rows, left, right, P(y), P(a), P(b));
 
     private void CopyStrided(in StridedWalk walk, DevicePointer x, DevicePointer y) =>
-        LaunchElements(_kernels.Kernel("shaping.cu", "shaping_copy_b32"), walk, walk.Count, x, y);
+        LaunchElementsWith(_kernels.Kernel("shaping.cu", "shaping_copy_b32"), walk, walk.Count, x, y);
 
     /// <summary>Elements between neighbours along each axis of a contiguous array.</summary>
     private static void Strides(Shape shape, Span<int> strides)

@@ -122,7 +122,7 @@ public abstract partial class CudaBackend : Backend, IDisposable
     }
 
     /// <summary>The same for a kernel whose first parameter is a structure.</summary>
-    private static void LaunchElements<T>(CudaKernel kernel, in T first, int count, params ReadOnlySpan<KernelArg> rest) where T : unmanaged
+    private static void LaunchElementsWith<T>(CudaKernel kernel, in T first, int count, params ReadOnlySpan<KernelArg> rest) where T : unmanaged
     {
         if (count > 0)
             kernel.LaunchWith(first, CeilDiv(count, BlockSize), BlockSize, 0, rest);

@@ -1,0 +1,55 @@
+using RawDiffusion.Cuda;
+
+namespace RawDiffusion.Backends.Cuda;
+
+public partial class CudaBackend
+{
+    /// <summary>Elements of a sample whose squared errors one block adds up.</summary>
+    private const int SquaredErrorPiece = 4096;
+
+    /// <summary><see cref="DiffusionStepCoefficients"/> as the kernel has them: <c>StepCoefficients</c>, field for field.</summary>
+    private struct StepCoefficients(in DiffusionStepCoefficients c)
+    {
+        public float InverseAlpha = (float)c.InverseAlpha;
+        public float SigmaOverAlpha = (float)c.SigmaOverAlpha;
+        public float ClipX0 = (float)c.ClipX0;
+        public float CoefficientX = (float)c.CoefficientX;
+        public float CoefficientX0 = (float)c.CoefficientX0;
+        public float CoefficientEps = (float)c.CoefficientEps;
+        public float NoiseScale = (float)c.NoiseScale;
+    }
+
+    public override void ForwardDiffusion(
+        int samples, int size, PhiloxState state, Storage x0, Storage alpha, Storage sigma, Storage xt, Storage noise) =>
+        LaunchElementsWith(
+            DiffusionKernel("diffusion_forward_f32"), state, FoursOf(xt), xt.Length, size, P(x0), P(alpha), P(sigma), P(xt), P(noise));
+
+    public override unsafe void DiffusionStep(in DiffusionStepCoefficients c, PhiloxState state, Storage x, Storage eps, Storage y) =>
+        LaunchElementsWith(
+            DiffusionKernel("diffusion_step_f32"), new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&state), y.Length, P(x), P(eps), P(y));
+
+    public override void WeightedMse(int samples, int size, Storage x, Storage y, Storage weights, Storage losses)
+    {
+        if (samples == 0)
+            return;
+        int pieces = Math.Max(1, CeilDiv(size, SquaredErrorPiece));
+        using var partial = Scratch((long)samples * pieces);
+        DiffusionKernel("diffusion_squared_error_f32").Launch(
+            samples * pieces, RowThreads(Math.Min(size, SquaredErrorPiece)), 0, size, pieces, SquaredErrorPiece, P(x), P(y), partial.Pointer);
+        LaunchElements(
+            DiffusionKernel("diffusion_weighted_mse_f32"), samples, samples, size, pieces, partial.Pointer, P(weights), P(losses));
+    }
+
+    public override void WeightedMseGrad(int samples, int size, Storage x, Storage y, Storage weights, Storage gLosses, Storage gx) =>
+        LaunchElements(
+            DiffusionKernel("diffusion_weighted_mse_backward_f32"), gx.Length, gx.Length, size, P(x), P(y), P(weights), P(gLosses), P(gx));
+
+    public override void TimeEmbedding(in TimeEmbeddingGeometry g, Storage t, Storage y)
+    {
+        // MaxPeriod^(-i / (half - FrequencyShift)) = 2^(i * ratio)
+        double ratio = -Math.Log2(g.MaxPeriod) / (g.Dim / 2 - g.FrequencyShift);
+        LaunchElements(DiffusionKernel("diffusion_time_embedding_f32"), y.Length, y.Length, g.Dim, ratio, g.FlipSinToCos, P(t), P(y));
+    }
+
+    private CudaKernel DiffusionKernel(string name) => _kernels.Kernel("diffusion.cu", name);
+}

@@ -1,0 +1,48 @@
+using RawDiffusion.Cuda;
+
+namespace RawDiffusion.Backends.Cuda;
+
+public partial class CudaBackend
+{
+    /// <summary>What an <see cref="AdamWStep"/> comes to in the kernel: <c>AdamWScalars</c>, field for field.</summary>
+    private struct AdamWScalars(in AdamWStep s, double maxNorm)
+    {
+        public float Keep = (float)(s.DecoupledWeightDecay ? 1 - s.LearningRate * s.WeightDecay : 1);
+        public float L2 = (float)(s.DecoupledWeightDecay ? 0 : s.WeightDecay);
+        public float Rate1 = (float)(1 - s.Beta1);
+        public float Rate2 = (float)(1 - s.Beta2);
+        public float StepSize = (float)(s.LearningRate / s.BiasCorrection1);
+        public float RootScale = (float)(1 / Math.Sqrt(s.BiasCorrection2));
+        public float Epsilon = (float)s.Epsilon;
+        public float MaxNorm = (float)maxNorm;
+    }
+
+    /// <summary><c>SgdScalars</c> of the kernel, field for field.</summary>
+    private struct SgdScalars(in SgdStep s, double maxNorm)
+    {
+        public float LearningRate = (float)s.LearningRate;
+        public float Momentum = (float)s.Momentum;
+        public float WeightDecay = (float)s.WeightDecay;
+        public float MaxNorm = (float)maxNorm;
+        public int Nesterov = s.Nesterov ? 1 : 0;
+        public int FirstStep = s.FirstStep ? 1 : 0;
+    }
+
+    public override void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm) =>
+        LaunchElementsWith(
+            OptimizerKernel("optimizer_adamw_f32"), new AdamWScalars(s, maxNorm), parameter.Length,
+            parameter.Length, P(parameter), P(gradient), P(m), P(v), PointerOrNull(gradientNorm));
+
+    public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm) =>
+        LaunchElementsWith(
+            OptimizerKernel("optimizer_sgd_f32"), new SgdScalars(s, maxNorm), parameter.Length,
+            parameter.Length, P(parameter), P(gradient), P(buffer), PointerOrNull(gradientNorm));
+
+    public override void Ema(double decay, Storage parameter, Storage average) =>
+        LaunchElements(OptimizerKernel("optimizer_ema_f32"), parameter.Length, parameter.Length, (float)(1 - decay), P(parameter), P(average));
+
+    public override void Accumulate(Storage x, Storage y) =>
+        LaunchElements(OptimizerKernel("optimizer_accumulate_f32"), y.Length, y.Length, P(x), P(y));
+
+    private CudaKernel OptimizerKernel(string name) => _kernels.Kernel("optimizer.cu", name);
+}
