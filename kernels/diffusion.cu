@@ -94,7 +94,7 @@ extern "C" __global__ void diffusion_weighted_mse_f32(
 }
 
 // gx[n, i] = gLosses[n] weights[n] 2 (x - y) / size. A thread per element. Bytes: 12 per element; flops: 2.
-extern "C" __global__ void diffusion_weighted_mse_backward_f32(
+extern "C" __global__ void diffusion_weighted_mse_grad_f32(
     int n, int size, const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ weights,
     const float* __restrict__ g_losses, float* __restrict__ gx)
 {

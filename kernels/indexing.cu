@@ -19,7 +19,7 @@ extern "C" __global__ void indexing_embedding_f32(
 
 // gx[row, i] = sum of gy[j, i] over the j with index[j] == row, in the order of j. A thread owns an element of gx and looks through all
 // indices (they are read by all threads at once and stay in the cache): count comparisons per element.
-extern "C" __global__ void indexing_embedding_backward_f32(
+extern "C" __global__ void indexing_embedding_grad_f32(
     int rows, int inner, int count, const float* __restrict__ gy, const int* __restrict__ index, float* __restrict__ gx)
 {
     unsigned at = element_index();
@@ -48,7 +48,7 @@ extern "C" __global__ void indexing_gather_f32(
 
 // gx[o, index[o, j, i], i] += gy[o, j, i] in the order of j, on a gx of zeros. A thread owns a column (o, i) of gx, so no two threads
 // write to the same place; it takes count dependent steps.
-extern "C" __global__ void indexing_gather_backward_f32(
+extern "C" __global__ void indexing_gather_grad_f32(
     int columns, int rows, int inner, int count, const float* __restrict__ gy, const int* __restrict__ index, float* __restrict__ gx)
 {
     unsigned at = element_index();

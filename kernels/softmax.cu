@@ -35,7 +35,7 @@ extern "C" __global__ void softmax_log_forward_f32(int columns, const float* __r
 }
 
 // gx = y (gy - sum(gy y)), from y = softmax(x)
-extern "C" __global__ void softmax_backward_f32(
+extern "C" __global__ void softmax_grad_f32(
     int columns, const float* __restrict__ y, const float* __restrict__ gy, float* __restrict__ gx)
 {
     __shared__ float scratch[32];
@@ -49,7 +49,7 @@ extern "C" __global__ void softmax_backward_f32(
 }
 
 // gx = gy - exp(y) sum(gy), from y = log(softmax(x))
-extern "C" __global__ void softmax_log_backward_f32(
+extern "C" __global__ void softmax_log_grad_f32(
     int columns, const float* __restrict__ y, const float* __restrict__ gy, float* __restrict__ gx)
 {
     __shared__ float scratch[32];
@@ -73,7 +73,7 @@ extern "C" __global__ void softmax_cross_entropy_f32(
 }
 
 // gLogits[row, c] = gLosses[row] (softmax(logits[row])[c] - (c == labels[row]))
-extern "C" __global__ void softmax_cross_entropy_backward_f32(
+extern "C" __global__ void softmax_cross_entropy_grad_f32(
     int columns, const float* __restrict__ logits, const int* __restrict__ labels, const float* __restrict__ g_losses,
     float* __restrict__ g_logits)
 {

@@ -42,7 +42,7 @@ public partial class CudaBackend
 
     public override void WeightedMseGrad(int samples, int size, Storage x, Storage y, Storage weights, Storage gLosses, Storage gx) =>
         LaunchElements(
-            DiffusionKernel("diffusion_weighted_mse_backward_f32"), gx.Length, gx.Length, size, P(x), P(y), P(weights), P(gLosses), P(gx));
+            DiffusionKernel("diffusion_weighted_mse_grad_f32"), gx.Length, gx.Length, size, P(x), P(y), P(weights), P(gLosses), P(gx));
 
     public override void TimeEmbedding(in TimeEmbeddingGeometry g, Storage t, Storage y)
     {

@@ -8,7 +8,7 @@ public partial class CudaBackend
         LaunchElements(IndexingKernel("indexing_embedding_f32"), y.Length, g.Count, g.Inner, P(x), P(index), P(y));
 
     public override void EmbeddingGrad(in GatherGeometry g, Storage gy, Storage index, Storage gx) =>
-        LaunchElements(IndexingKernel("indexing_embedding_backward_f32"), gx.Length, g.Rows, g.Inner, g.Count, P(gy), P(index), P(gx));
+        LaunchElements(IndexingKernel("indexing_embedding_grad_f32"), gx.Length, g.Rows, g.Inner, g.Count, P(gy), P(index), P(gx));
 
     public override void Gather(in GatherGeometry g, Storage x, Storage index, Storage y) =>
         LaunchElements(IndexingKernel("indexing_gather_f32"), y.Length, y.Length, g.Rows, g.Inner, g.Count, P(x), P(index), P(y));
@@ -17,7 +17,7 @@ public partial class CudaBackend
     {
         Fill(gx, 0);
         int columns = g.Outer * g.Inner;
-        LaunchElements(IndexingKernel("indexing_gather_backward_f32"), columns, columns, g.Rows, g.Inner, g.Count, P(gy), P(index), P(gx));
+        LaunchElements(IndexingKernel("indexing_gather_grad_f32"), columns, columns, g.Rows, g.Inner, g.Count, P(gy), P(index), P(gx));
     }
 
     public override void OneHot(int count, int classes, Storage index, Storage y) =>

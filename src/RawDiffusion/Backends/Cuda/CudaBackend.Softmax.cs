@@ -13,7 +13,7 @@ public partial class CudaBackend
     public override void SoftmaxGrad(int rows, int columns, bool log, Storage y, Storage gy, Storage gx)
     {
         if (rows > 0)
-            SoftmaxKernel(log ? "softmax_log_backward_f32" : "softmax_backward_f32").Launch(rows, RowThreads(columns), 0, columns, P(y), P(gy), P(gx));
+            SoftmaxKernel(log ? "softmax_log_grad_f32" : "softmax_grad_f32").Launch(rows, RowThreads(columns), 0, columns, P(y), P(gy), P(gx));
     }
 
     public override void CrossEntropy(int rows, int columns, Storage logits, Storage labels, Storage losses)
@@ -26,7 +26,7 @@ public partial class CudaBackend
     {
         if (rows > 0)
         {
-            SoftmaxKernel("softmax_cross_entropy_backward_f32").Launch(
+            SoftmaxKernel("softmax_cross_entropy_grad_f32").Launch(
                 rows, RowThreads(columns), 0, columns, P(logits), P(labels), P(gLosses), P(gLogits));
         }
     }

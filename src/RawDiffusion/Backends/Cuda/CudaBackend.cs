@@ -12,7 +12,7 @@ namespace RawDiffusion.Backends.Cuda;
 /// a graph repeats are the arguments of its recording: a step whose scalars change is recorded anew (<see cref="CudaGraph.Update"/>).
 /// Scratch memory is taken before the pointers of the arguments are: taking memory collects what garbage has left behind.
 /// </remarks>
-public abstract partial class CudaBackend : Backend, IDisposable
+public sealed partial class CudaBackend : Backend, IDisposable
 {
     /// <summary>Threads of a block where each thread has an element of its own and nothing is shared.</summary>
     private const int BlockSize = 256;
@@ -100,7 +100,6 @@ public abstract partial class CudaBackend : Backend, IDisposable
         _staging.Dispose();
         _kernels.Dispose();
         Context.Dispose();
-        GC.SuppressFinalize(this);
     }
 
     /// <summary>The first element of a storage, for a kernel.</summary>
