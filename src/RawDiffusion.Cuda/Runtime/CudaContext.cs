@@ -145,8 +145,9 @@ public sealed class CudaContext : IDisposable
         {
             Driver.SynchronizeContext();
             _pool.Close();
-            Driver.DestroyEvent(_probe);
+            // The stream asks once more whether the device is lost, so the probe goes last.
             Stream.Dispose();
+            Driver.DestroyEvent(_probe);
         }
         _disposed = true;
         if (ReferenceEquals(t_bound, this))
