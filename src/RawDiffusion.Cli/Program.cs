@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using RawDiffusion.Cli.Commands;
 using RawDiffusion.Cli.Output;
-using RawDiffusion.Diffusion.Training;
 
 namespace RawDiffusion.Cli;
 
@@ -12,7 +11,7 @@ namespace RawDiffusion.Cli;
 /// </summary>
 public static class Program
 {
-    private const int Failed = 1, BadInput = 2;
+    private const int BadInput = 2;
 
     public static int Main(string[] args) => Run(args, Console.Error);
 
@@ -30,10 +29,10 @@ public static class Program
             }
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
         }
-        catch (Exception e) when (UserError.Describe(e) is { } message)
+        catch (Exception e) when (UserError.Describe(e) is var (message, exitCode))
         {
             error.WriteLine($"rawdiffusion: {message}");
-            return e is DivergedException ? Failed : BadInput;
+            return exitCode;
         }
     }
 
@@ -44,7 +43,8 @@ public static class Program
         var root = new Command("rawdiffusion", "A from-scratch tensor framework and the theory of diffusion models on it.")
         {
             new HelpOption(), new VersionOption(),
-            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(), DoctorCommand.Create(),
+            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
+            VerifyCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
         return root;
@@ -59,7 +59,7 @@ public static class Program
             return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
         }
         if (command.Subcommands.Count > 0)
-            return $"a command is needed: {Names(command)} (--help tells more)";
+            return $"{(command.Parents.Any() ? $"{command.Name} needs a command" : "a command is needed")}: {Names(command)} (--help tells more)";
         if (parsed.UnmatchedTokens.Count > 0)
             return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name} (--help lists them)";
         return InPlainWords(parsed.Errors[0].Message.TrimEnd('.'));

@@ -3,7 +3,7 @@ using RawDiffusion.Backends;
 namespace RawDiffusion.Verification;
 
 /// <summary>
-/// The values of a case's inputs. They follow from the text of the case alone, and floating values are rounded to float32, so
+/// The values of a case's inputs. They follow from the text of the case and its seed alone, and floating values are rounded to float32, so
 /// every device and every run gets exactly the same numbers.
 /// </summary>
 public static class CaseInputs
@@ -93,7 +93,7 @@ public static class CaseInputs
     }
 
     private static PhiloxState State(OperationCase operationCase, int stream) =>
-        new(StableHash(operationCase.ToString()), (ulong)stream, 0);
+        new(StableHash(operationCase.ToString()) + operationCase.Seed, (ulong)stream, 0);
 
     /// <summary>64-bit FNV-1a of the text. String.GetHashCode differs from process to process.</summary>
     internal static ulong StableHash(string text)

@@ -6,28 +6,29 @@ namespace RawDiffusion.Verification;
 /// <summary>The checks of a case on a device against the Reference device. None of them throws: a failure is a result.</summary>
 public static class CaseVerifier
 {
+    /// <summary>Forward output and every gradient on <paramref name="device"/> against Reference, in one result.</summary>
+    public static CheckResult CompareWithReference(OperationCase operationCase, Backend device) => Compare(operationCase, device).Both;
+
     /// <summary>Forward output and every gradient on <paramref name="device"/> against Reference.</summary>
-    public static CheckResult CompareWithReference(OperationCase operationCase, Backend device) => Guard(operationCase, () =>
+    public static CaseComparison Compare(OperationCase operationCase, Backend device)
     {
-        var expected = CaseRun.Make(operationCase, Device.Reference);
-        var actual = CaseRun.Make(operationCase, device);
-        if (actual.Shape != expected.Shape)
-            return CheckResult.Failed($"{operationCase}: the output has shape {actual.Shape}, expected {expected.Shape}");
-        if ((actual.DType == DType.Int32) != (expected.DType == DType.Int32))
-            return CheckResult.Failed($"{operationCase}: the output is {actual.DType}, expected {expected.DType}");
-        var tolerance = actual.DType == DType.Int32
-            ? default
-            : Tolerance.Float32(operationCase.ReductionLength, operationCase.ToleranceFactor);
-        var result = tolerance.Compare($"{operationCase}: output on {device.Name}", actual.Output, expected.Output);
-        tolerance = Tolerance.Float32(operationCase.GradientReductionLength, operationCase.ToleranceFactor);
-        for (int i = 0; i < actual.Gradients.Length; i++)
+        var gradients = CheckResult.Passed;
+        var output = Guard(operationCase, () =>
         {
-            if (actual.Gradients[i] is { } gradient)
-                result = result.And(tolerance.Compare(
-                    $"{operationCase}: gradient of input {i} {operationCase.Inputs[i].Shape} on {device.Name}", gradient, expected.Gradients[i]!));
-        }
-        return result;
-    });
+            var expected = CaseRun.Make(operationCase, Device.Reference);
+            var actual = CaseRun.Make(operationCase, device);
+            if (actual.Shape != expected.Shape)
+                return CheckResult.Failed($"{operationCase}: the output has shape {actual.Shape}, expected {expected.Shape}");
+            if ((actual.DType == DType.Int32) != (expected.DType == DType.Int32))
+                return CheckResult.Failed($"{operationCase}: the output is {actual.DType}, expected {expected.DType}");
+            gradients = CompareGradients(operationCase, device, actual, expected);
+            var tolerance = actual.DType == DType.Int32
+                ? default
+                : Tolerance.Float32(operationCase.ReductionLength, operationCase.ToleranceFactor);
+            return tolerance.Compare($"{operationCase}: output on {device.Name}", actual.Output, expected.Output);
+        });
+        return new CaseComparison(output, gradients);
+    }
 
     /// <summary>The same bits on a second run, and with one thread as with two.</summary>
     public static CheckResult Repeats(OperationCase operationCase, Backend device) => Guard(operationCase, () =>
@@ -57,6 +58,19 @@ public static class CaseVerifier
         {
             return CheckResult.Failed($"{operationCase}: {e}");
         }
+    }
+
+    private static CheckResult CompareGradients(OperationCase operationCase, Backend device, CaseRun actual, CaseRun expected)
+    {
+        var result = CheckResult.Passed;
+        var tolerance = Tolerance.Float32(operationCase.GradientReductionLength, operationCase.ToleranceFactor);
+        for (int i = 0; i < actual.Gradients.Length; i++)
+        {
+            if (actual.Gradients[i] is { } gradient)
+                result = result.And(tolerance.Compare(
+                    $"{operationCase}: gradient of input {i} {operationCase.Inputs[i].Shape} on {device.Name}", gradient, expected.Gradients[i]!));
+        }
+        return result;
     }
 
     private static CheckResult SameBits(OperationCase operationCase, string what, CaseRun actual, CaseRun expected)

@@ -19,6 +19,13 @@ public readonly record struct CheckResult(double Worst, double WorstError, strin
     }
 }
 
+/// <summary>How one case came out on a device: its output, and the worst of its gradients (passed where it has none).</summary>
+public readonly record struct CaseComparison(CheckResult Output, CheckResult Gradients)
+{
+    /// <summary>The worse of the two.</summary>
+    public CheckResult Both => Output.And(Gradients);
+}
+
 /// <summary>|a - b| may be at most (Absolute + Relative |b|) * Scale.</summary>
 public readonly record struct Tolerance(double Absolute, double Relative, double Scale = 1)
 {

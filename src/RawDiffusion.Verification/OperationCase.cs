@@ -61,5 +61,8 @@ public sealed record OperationCase
     /// <summary>Multiplies the tolerances where an operation's stated error is larger; the reason is stated at the row.</summary>
     public double ToleranceFactor { get; init; } = 1;
 
+    /// <summary>Chooses the values of the inputs, together with the text of the case. Operations that draw random numbers have seeds of their own.</summary>
+    public ulong Seed { get; init; }
+
     public override string ToString() => $"{Operation} {Description}";
 }

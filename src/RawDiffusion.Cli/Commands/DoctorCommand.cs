@@ -12,7 +12,7 @@ internal static class DoctorCommand
 {
     public static Command Create()
     {
-        var command = new Command("doctor", "Show CPU features, threads, memory and measured peaks.");
+        var command = new Command("doctor", "Show what this machine offers: processor, CUDA libraries and where they were sought, devices and measured peaks.");
         command.SetAction(_ => Run());
         return command;
     }
@@ -39,6 +39,8 @@ internal static class DoctorCommand
             ("multiply-add peak, measured", $"{PeakFlops.Fma():0} GFLOP/s"),
             ("copy bandwidth, measured", $"{PeakFlops.CopyBandwidth():0.0} GB/s"),
         ]);
+        CudaReport.Write(reporter);
+        reporter.Line($"used where no --device is named: {Devices.Best}");
         return 0;
     }
 

@@ -78,7 +78,7 @@ internal sealed class PlainReporter(TextWriter output) : IRunReporter
     {
         output.WriteLine(title);
         foreach (var (name, value) in rows)
-            output.WriteLine($"  {name}: {value}");
+            output.WriteLine(name.Length == 0 ? $"    {value}" : $"  {name}: {value}");
     }
 }
 

@@ -60,6 +60,21 @@ public sealed unsafe class Cublas : IDisposable
         Check(cublasSetStream_v2(_handle, context.Stream.Handle.Handle), nameof(cublasSetStream_v2));
     }
 
+    /// <summary>The version of the library on this machine; needs no GPU.</summary>
+    /// <exception cref="CudaLibraryNotFoundException">It is not installed.</exception>
+    public static Version LibraryVersion
+    {
+        get
+        {
+            CudaLibraries.Cublas.Load();
+            int major, minor, patch;
+            Check(cublasGetProperty(0, &major), nameof(cublasGetProperty));
+            Check(cublasGetProperty(1, &minor), nameof(cublasGetProperty));
+            Check(cublasGetProperty(2, &patch), nameof(cublasGetProperty));
+            return new Version(major, minor, patch);
+        }
+    }
+
     /// <summary>10000 * major + 100 * minor + patch: 120405.</summary>
     public int Version { get; }
 

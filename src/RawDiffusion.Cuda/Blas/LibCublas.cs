@@ -20,6 +20,9 @@ internal static unsafe partial class LibCublas
     internal static partial int cublasGetVersion_v2(nint handle, int* version);
 
     [LibraryImport(CudaLibraries.CublasImport)]
+    internal static partial int cublasGetProperty(int type, int* value);
+
+    [LibraryImport(CudaLibraries.CublasImport)]
     internal static partial int cublasSetStream_v2(nint handle, nint stream);
 
     [LibraryImport(CudaLibraries.CublasImport)]

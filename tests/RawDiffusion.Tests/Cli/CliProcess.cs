@@ -30,6 +30,15 @@ internal sealed partial class CliProcess : IDisposable
     /// <param name="arguments">What stands after <c>rawdiffusion</c>.</param>
     public static CliProcess Start(params string[] arguments) => new(new ProcessStartInfo(DotNet, [Dll, .. arguments]));
 
+    /// <summary>Starts it with variables of its environment set, or taken away (null).</summary>
+    public static CliProcess StartWith((string Name, string? Value)[] environment, params string[] arguments)
+    {
+        var info = new ProcessStartInfo(DotNet, [Dll, .. arguments]);
+        foreach (var (name, value) in environment)
+            info.Environment[name] = value;
+        return new CliProcess(info);
+    }
+
     /// <summary>Starts it where no file may grow beyond a limit: what writes more gets an error, as on a full disk.</summary>
     public static CliProcess StartWithFileLimit(int kilobytes, params string[] arguments)
     {

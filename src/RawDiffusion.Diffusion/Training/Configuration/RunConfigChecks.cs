@@ -13,7 +13,8 @@ internal static class RunConfigChecks
     /// <exception cref="ConfigException">A setting makes no sense; the message names it and its value.</exception>
     public static void Check(RunConfig config)
     {
-        OneOf("device", config.Device, [.. Device.Names]);
+        if (!Device.IsKnown(config.Device))
+            OneOf("device", config.Device, [.. Device.Names]);
         if (config.Model.Mlp is null == config.Model.Unet2d is null)
             throw new ConfigException("model", config.Model.Mlp is null ? " needs one of mlp and unet2d" : " cannot be both mlp and unet2d");
         if (config.Model.Mlp is { } mlp)

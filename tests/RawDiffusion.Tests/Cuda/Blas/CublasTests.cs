@@ -32,6 +32,7 @@ public sealed class CublasTests : IDisposable
         using var context = new CudaContext(new NativeCudaDriver());
         using var cublas = new Cublas(context);
         Assert.Equal(120405, cublas.Version);
+        Assert.Equal(new Version(12, 4, 5), Cublas.LibraryVersion);
         cublas.Math = CublasMath.Tf32;
         Assert.Equal("cublasSetMathMode: CUBLAS_STATUS_NOT_SUPPORTED (15).", Assert.Throws<CublasException>(() => cublas.Math = CublasMath.Pedantic).Message);
 

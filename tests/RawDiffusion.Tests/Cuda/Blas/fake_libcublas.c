@@ -22,6 +22,7 @@ static float element(const void *a, int type, long i)
 int cublasCreate_v2(handle *h) { *h = (handle)5; return 0; }
 int cublasDestroy_v2(handle h) { return h == (handle)5 ? 0 : 7; }
 int cublasGetVersion_v2(handle h, int *v) { *v = 120405; return 0; }
+int cublasGetProperty(int type, int *v) { *v = type == 0 ? 12 : type == 1 ? 4 : 5; return 0; }
 int cublasSetStream_v2(handle h, handle s) { given_stream = s; return 0; }
 int cublasSetMathMode(handle h, int mode) { given_mode = mode; return mode == 3 ? 0 : 15; }
 const char *cublasGetStatusString(int status) { return status == 15 ? "CUBLAS_STATUS_NOT_SUPPORTED" : "CUBLAS_STATUS_INVALID_VALUE"; }
