@@ -4,6 +4,7 @@
 // Launch: one thread per parameter, 1-D, 256 threads a block.
 // Bytes per parameter: AdamW 28, SGD 20 (12 without momentum), moving average and accumulation 12; flops: AdamW about 15.
 // Limit: memory.
+// In a graph, the numbers that change from step to step are read from memory: `live`, where it is not null.
 #include "common.cuh"
 
 // min(1, max_norm / (norm + 1e-6)) where a norm is given; NaN stays NaN.
@@ -30,12 +31,14 @@ struct AdamWScalars
 
 // Loshchilov and Hutter 2019, Algorithm 2.
 extern "C" __global__ void optimizer_adamw_f32(
-    AdamWScalars s, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ m, float* __restrict__ v,
+    AdamWScalars s, const AdamWScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ m, float* __restrict__ v,
     const float* __restrict__ norm)
 {
     unsigned i = element_index();
     if (i >= n)
         return;
+    if (live != nullptr)
+        s = *live;
     float p = parameter[i];
     float g = clip_factor(norm, s.max_norm) * gradient[i] + s.l2 * p;
     float m1 = m[i] + s.rate1 * (g - m[i]);
@@ -58,12 +61,14 @@ struct SgdScalars
 
 // buffer is not touched without momentum.
 extern "C" __global__ void optimizer_sgd_f32(
-    SgdScalars s, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ buffer,
+    SgdScalars s, const SgdScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ buffer,
     const float* __restrict__ norm)
 {
     unsigned i = element_index();
     if (i >= n)
         return;
+    if (live != nullptr)
+        s = *live;
     float p = parameter[i];
     float change = clip_factor(norm, s.max_norm) * gradient[i] + s.weight_decay * p;
     if (s.momentum != 0)
@@ -76,11 +81,15 @@ extern "C" __global__ void optimizer_sgd_f32(
 }
 
 // average += rate (parameter - average), rate = 1 - decay
-extern "C" __global__ void optimizer_ema_f32(int n, float rate, const float* __restrict__ parameter, float* __restrict__ average)
+extern "C" __global__ void optimizer_ema_f32(
+    int n, float rate, const float* live, const float* __restrict__ parameter, float* __restrict__ average)
 {
     unsigned i = element_index();
-    if (i < n)
-        average[i] += rate * (parameter[i] - average[i]);
+    if (i >= n)
+        return;
+    if (live != nullptr)
+        rate = *live;
+    average[i] += rate * (parameter[i] - average[i]);
 }
 
 // y += x

@@ -2,18 +2,22 @@
 // same as in Philox.cs: element i takes lane i % 4 of block i / 4 of the stream.
 #pragma once
 
-// Key = seed, counter = (offset + block, stream). PhiloxState of Geometry.cs, field for field.
+// Key = seed, counter = (offset + block, stream). PhiloxStream in C#, field for field.
 struct PhiloxState
 {
     unsigned long long seed;
     unsigned long long stream;
     unsigned long long offset;
+    // In a graph, how far the stream has gone on since the recording; else null.
+    const unsigned long long* advance;
 };
 
 // The four 32-bit integers of a block.
 __device__ __forceinline__ uint4 philox_block(const PhiloxState& state, unsigned long long block)
 {
     unsigned long long counter = state.offset + block;
+    if (state.advance != nullptr)
+        counter += *state.advance;
     unsigned c0 = counter, c1 = counter >> 32, c2 = state.stream, c3 = state.stream >> 32;
     unsigned k0 = state.seed, k1 = state.seed >> 32;
 #pragma unroll
@@ -69,7 +73,7 @@ __device__ __forceinline__ unsigned philox_integer(const PhiloxState& state, uns
     unsigned low = r * range;
     for (unsigned long long attempt = 1; low < threshold; attempt++)
     {
-        PhiloxState other = {state.seed, state.stream ^ attempt << 48, state.offset};
+        PhiloxState other = {state.seed, state.stream ^ attempt << 48, state.offset, state.advance};
         uint4 redrawn = philox_block(other, block);
         r = lane == 0 ? redrawn.x : lane == 1 ? redrawn.y : lane == 2 ? redrawn.z : redrawn.w;
         low = r * range;

@@ -19,8 +19,17 @@ public sealed class NoisedBatch : TrainingBatch
     public NoisedBatch(
         ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Generator generator,
         Parameterisation parameterisation = Parameterisation.Epsilon)
+        : this(network, schedule, x0, labels, Tensor.From(schedule.DrawSteps(x0.Shape[0], generator), [x0.Shape[0]], x0.Device), generator, parameterisation)
     {
-        var (alpha, sigma, times) = schedule.Draw(x0.Shape[0], generator);
+    }
+
+    /// <param name="steps">The step of each sample, Int32 [n]; the generator draws only the noise then.</param>
+    /// <inheritdoc cref="NoisedBatch(ConditionalNetwork, DiscreteSchedule, Tensor, Tensor?, Generator, Parameterisation)"/>
+    public NoisedBatch(
+        ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Tensor steps, Generator generator,
+        Parameterisation parameterisation)
+    {
+        var (alpha, sigma, times) = schedule.At(steps);
         (_xt, var noise) = F.ForwardDiffusion(x0, alpha, sigma, generator);
         (_network, _times, _labels) = (network, times, labels);
         _target = parameterisation switch

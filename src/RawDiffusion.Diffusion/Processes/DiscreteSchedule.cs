@@ -61,8 +61,8 @@ public sealed class DiscreteSchedule
     /// all (Kingma et al. 2021, appendix I.1). The loss differs much between early and late steps, and this takes that part of
     /// its variance away.
     /// </summary>
-    /// <returns>alpha, sigma and the network's time argument, each [n].</returns>
-    public (Tensor Alpha, Tensor Sigma, Tensor NetworkTime) Draw(int n, Generator generator)
+    /// <returns>The steps, in memory that the next call uses again.</returns>
+    public ReadOnlySpan<int> DrawSteps(int n, Generator generator)
     {
         const int Resolution = 1 << 24;
         double u = Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] / (double)Resolution;
@@ -70,9 +70,21 @@ public sealed class DiscreteSchedule
             _drawn = new int[n];
         for (int i = 0; i < n; i++)
             _drawn[i] = (int)(Steps * (i + u) / n);
-        var steps = Tensor.From(_drawn, [n], _alpha.Device);
+        return _drawn;
+    }
+
+    /// <summary>Looks steps up in the tables of the device.</summary>
+    /// <param name="steps">Int32 [n].</param>
+    /// <returns>alpha, sigma and the network's time argument, each [n].</returns>
+    public (Tensor Alpha, Tensor Sigma, Tensor NetworkTime) At(Tensor steps)
+    {
+        int n = steps.Count;
         return (F.Embedding(steps, _alpha).Reshape(n), F.Embedding(steps, _sigma).Reshape(n), F.Embedding(steps, _networkTime).Reshape(n));
     }
+
+    /// <summary><see cref="At"/> of <see cref="DrawSteps"/>.</summary>
+    public (Tensor Alpha, Tensor Sigma, Tensor NetworkTime) Draw(int n, Generator generator) =>
+        At(Tensor.From(DrawSteps(n, generator), [n], _alpha.Device));
 
     private static double Time(int step, int steps) => (step + 1.0) / steps;
 }

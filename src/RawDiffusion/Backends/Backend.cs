@@ -231,6 +231,18 @@ public abstract class Backend
     /// <summary>Waits until everything asked of the device has been done. Nothing to do on a CPU.</summary>
     public abstract void Synchronize();
 
+    // Recording -------------------------------------------------------------------------------------------------------
+
+    /// <summary>
+    /// Records what <paramref name="work"/> asks of this device; nothing of it is done. The same must have been done once before, so
+    /// that kernels are loaded and the pool holds the memory it takes. It may neither upload nor download.
+    /// </summary>
+    /// <returns>Null on a device that does at once what it is asked, where a repetition would save nothing; the work is not called then.</returns>
+    public abstract RecordedWork? Record(Action work);
+
+    /// <summary>Whether a <see cref="Record"/> of this device is going on: nothing can be read back.</summary>
+    public abstract bool IsRecording { get; }
+
     public override string ToString() => Name;
 }
 

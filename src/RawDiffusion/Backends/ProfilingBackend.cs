@@ -70,6 +70,11 @@ public sealed partial class ProfilingBackend(Backend inner) : Backend
 
     public override void Synchronize() => inner.Synchronize();
 
+    /// <summary>Nothing is recorded: calls are to be timed one by one.</summary>
+    public override RecordedWork? Record(Action work) => null;
+
+    public override bool IsRecording => inner.IsRecording;
+
     /// <summary>Begins a call of the method that calls this.</summary>
     private Call Begin(string detail, double flops, double bytes, [CallerMemberName] string method = "")
     {

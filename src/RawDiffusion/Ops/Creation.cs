@@ -109,6 +109,38 @@ public partial class Tensor
         return result;
     }
 
+    /// <summary>
+    /// Replaces the contents in place, so that whoever holds this tensor sees the new ones: the inputs and results of a
+    /// <see cref="Optim.StepGraph"/>. A backward pass over an operation that read the old contents is refused.
+    /// </summary>
+    /// <exception cref="ArgumentException">Another shape, type or device.</exception>
+    public void CopyFrom(Tensor source)
+    {
+        ExpectSameDevice("copyFrom", this, source);
+        if (source.Shape != Shape || source.DType != DType)
+            throw new ArgumentException($"copyFrom: {source.DType} {source.Shape} does not fit {DType} {Shape}.");
+        Device.Copy(source.AliveFor("copyFrom").Storage, AliveFor("copyFrom").Storage);
+        MarkChanged();
+    }
+
+    /// <summary>Replaces the contents by values in row-major order.</summary>
+    /// <inheritdoc cref="CopyFrom(Tensor)"/>
+    public void CopyFrom(ReadOnlySpan<float> values)
+    {
+        ExpectCount(values.Length, Shape);
+        Device.Upload(values, ExpectFloat("copyFrom").Storage);
+        MarkChanged();
+    }
+
+    /// <summary>Replaces the contents of an Int32 tensor.</summary>
+    /// <inheritdoc cref="CopyFrom(Tensor)"/>
+    public void CopyFrom(ReadOnlySpan<int> values)
+    {
+        ExpectCount(values.Length, Shape);
+        Device.Upload(values, ExpectInt32("copyFrom").Storage);
+        MarkChanged();
+    }
+
     internal Tensor ExpectFloat(string operation) =>
         DType != DType.Int32 ? AliveFor(operation) : throw new ArgumentException($"{operation}: expected a floating tensor, got Int32 {Shape}.");
 

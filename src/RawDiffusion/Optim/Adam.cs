@@ -28,13 +28,14 @@ public abstract class AdamOptimizer : Optimizer
 
     public double WeightDecay { get; set; }
 
-    private protected override void Update(Storage? gradientNorm, double maxNorm)
-    {
-        var step = new AdamWStep(
-            LearningRate, Beta1, Beta2, Epsilon, WeightDecay, _decoupled,
-            BiasCorrection1: 1 - Math.Pow(Beta1, StepCount), BiasCorrection2: 1 - Math.Pow(Beta2, StepCount));
-        Arena.Device.AdamW(step, Arena.Values, Arena.Gradients, _m, _v, gradientNorm, maxNorm);
-    }
+    private protected override void Update(Storage? gradientNorm, double maxNorm) =>
+        Arena.Device.AdamW(CurrentStep(), Arena.Values, Arena.Gradients, _m, _v, gradientNorm, maxNorm);
+
+    private protected override void Describe(StepScalars scalars) => scalars.AdamW = CurrentStep();
+
+    private AdamWStep CurrentStep() => new(
+        LearningRate, Beta1, Beta2, Epsilon, WeightDecay, _decoupled,
+        BiasCorrection1: 1 - Math.Pow(Beta1, StepCount), BiasCorrection2: 1 - Math.Pow(Beta2, StepCount));
 
     private protected override IReadOnlyList<(string Name, Storage Storage)> States() => [("exp_avg", _m), ("exp_avg_sq", _v)];
 }

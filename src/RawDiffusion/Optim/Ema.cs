@@ -48,7 +48,7 @@ public sealed class Ema
     public bool Warmup { get; }
 
     /// <summary>Number of updates so far.</summary>
-    public int StepCount { get; private set; }
+    public int StepCount { get; internal set; }
 
     /// <summary>Whether the module holds the averages at the moment and this object the trained values.</summary>
     public bool IsSwapped { get; private set; }
@@ -60,8 +60,7 @@ public sealed class Ema
     /// <exception cref="InvalidOperationException">The averages are swapped into the module.</exception>
     public void Update()
     {
-        if (IsSwapped)
-            throw new InvalidOperationException("The averages are in the module at the moment; swap them back before the next update.");
+        ExpectNotSwapped("before the next update");
         double decay = CurrentDecay;
         if (SharedArena() is { } arena)
         {
@@ -72,6 +71,14 @@ public sealed class Ema
             for (int i = 0; i < _parameters.Length; i++)
                 _device.Ema(decay, _parameters[i].Parameter.Storage, _slices[i]);
         }
+        StepCount++;
+    }
+
+    /// <summary>Counts an update that a recording is about to make, and gives the numbers of it.</summary>
+    internal void BeginReplay(StepScalars scalars)
+    {
+        ExpectNotSwapped("before the next update");
+        scalars.EmaDecay = CurrentDecay;
         StepCount++;
     }
 
@@ -114,8 +121,7 @@ public sealed class Ema
     /// <exception cref="InvalidOperationException">The averages are swapped into the module.</exception>
     public IReadOnlyDictionary<string, Tensor> StateDict()
     {
-        if (IsSwapped)
-            throw new InvalidOperationException("The averages are in the module at the moment; swap them back before saving.");
+        ExpectNotSwapped("before saving");
         return _layout.ExportState(StepCount, [("ema", _average)]);
     }
 
@@ -123,9 +129,14 @@ public sealed class Ema
     /// <exception cref="ArgumentException">Names, shapes or types do not fit; the message lists which.</exception>
     public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state)
     {
-        if (IsSwapped)
-            throw new InvalidOperationException("The averages are in the module at the moment; swap them back before loading.");
+        ExpectNotSwapped("before loading");
         StepCount = _layout.ImportState(nameof(Ema), [("ema", _average)], state);
+    }
+
+    private void ExpectNotSwapped(string when)
+    {
+        if (IsSwapped)
+            throw new InvalidOperationException($"The averages are in the module at the moment; swap them back {when}.");
     }
 
     private Storage NewStorage()

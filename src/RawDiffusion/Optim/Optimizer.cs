@@ -35,7 +35,7 @@ public abstract class Optimizer
     public double LearningRate { get; set; }
 
     /// <summary>Number of steps taken.</summary>
-    public int StepCount { get; private set; }
+    public int StepCount { get; internal set; }
 
     /// <summary>The norm of all gradients together that <see cref="ClipGradNorm"/> found last, before clipping. Waits for the device.</summary>
     /// <exception cref="InvalidOperationException"><see cref="ClipGradNorm"/> has not been called.</exception>
@@ -99,8 +99,19 @@ public abstract class Optimizer
     public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state) =>
         StepCount = Arena.Layout.ImportState(GetType().Name, States(), state);
 
+    /// <summary>Counts a step that a recording is about to make, and gives the numbers of it.</summary>
+    internal void BeginReplay(StepScalars scalars)
+    {
+        StepCount++;
+        Describe(scalars);
+        Arena.MarkChanged();
+    }
+
     /// <summary>One step over the arena; <see cref="StepCount"/> already counts it.</summary>
     private protected abstract void Update(Storage? gradientNorm, double maxNorm);
+
+    /// <summary>The hyper-parameters of that step.</summary>
+    private protected abstract void Describe(StepScalars scalars);
 
     /// <summary>The optimizer's own storages, in the arena's layout, with their names in a state.</summary>
     private protected abstract IReadOnlyList<(string Name, Storage Storage)> States();

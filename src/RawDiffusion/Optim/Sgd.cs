@@ -37,10 +37,13 @@ public sealed class Sgd : Optimizer
 
     private protected override void Update(Storage? gradientNorm, double maxNorm)
     {
-        var step = new SgdStep(LearningRate, Momentum, WeightDecay, Nesterov, FirstStep: StepCount == 1);
         // Without momentum the buffer is neither read nor written; the gradients stand in for it.
-        Arena.Device.Sgd(step, Arena.Values, Arena.Gradients, _buffer ?? Arena.Gradients, gradientNorm, maxNorm);
+        Arena.Device.Sgd(CurrentStep(), Arena.Values, Arena.Gradients, _buffer ?? Arena.Gradients, gradientNorm, maxNorm);
     }
+
+    private protected override void Describe(StepScalars scalars) => scalars.Sgd = CurrentStep();
+
+    private SgdStep CurrentStep() => new(LearningRate, Momentum, WeightDecay, Nesterov, FirstStep: StepCount == 1);
 
     private protected override IReadOnlyList<(string Name, Storage Storage)> States() =>
         _buffer is null ? [] : [("momentum_buffer", _buffer)];

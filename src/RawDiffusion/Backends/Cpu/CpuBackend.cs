@@ -79,6 +79,10 @@ public sealed unsafe partial class CpuBackend : Backend
     {
     }
 
+    public override RecordedWork? Record(Action work) => null;
+
+    public override bool IsRecording => false;
+
     private static CpuStorage Cpu(Storage storage) => (CpuStorage)storage;
 
     /// <summary>The elements of a floating storage.</summary>

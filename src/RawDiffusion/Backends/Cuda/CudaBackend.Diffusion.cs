@@ -22,11 +22,14 @@ public partial class CudaBackend
     public override void ForwardDiffusion(
         int samples, int size, PhiloxState state, Storage x0, Storage alpha, Storage sigma, Storage xt, Storage noise) =>
         LaunchElementsWith(
-            DiffusionKernel("diffusion_forward_f32"), state, FoursOf(xt), xt.Length, size, P(x0), P(alpha), P(sigma), P(xt), P(noise));
+            DiffusionKernel("diffusion_forward_f32"), Stream(state), FoursOf(xt), xt.Length, size, P(x0), P(alpha), P(sigma), P(xt), P(noise));
 
-    public override unsafe void DiffusionStep(in DiffusionStepCoefficients c, PhiloxState state, Storage x, Storage eps, Storage y) =>
+    public override unsafe void DiffusionStep(in DiffusionStepCoefficients c, PhiloxState state, Storage x, Storage eps, Storage y)
+    {
+        var stream = Stream(state);
         LaunchElementsWith(
-            DiffusionKernel("diffusion_step_f32"), new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&state), y.Length, P(x), P(eps), P(y));
+            DiffusionKernel("diffusion_step_f32"), new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&stream), y.Length, P(x), P(eps), P(y));
+    }
 
     public override void WeightedMse(int samples, int size, Storage x, Storage y, Storage weights, Storage losses)
     {

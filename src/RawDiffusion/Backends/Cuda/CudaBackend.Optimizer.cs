@@ -31,15 +31,17 @@ public partial class CudaBackend
     public override void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm) =>
         LaunchElementsWith(
             OptimizerKernel("optimizer_adamw_f32"), new AdamWScalars(s, maxNorm), parameter.Length,
-            parameter.Length, P(parameter), P(gradient), P(m), P(v), PointerOrNull(gradientNorm));
+            _recording?.AdamW(maxNorm) ?? DevicePointer.Null, parameter.Length, P(parameter), P(gradient), P(m), P(v), PointerOrNull(gradientNorm));
 
     public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm) =>
         LaunchElementsWith(
             OptimizerKernel("optimizer_sgd_f32"), new SgdScalars(s, maxNorm), parameter.Length,
-            parameter.Length, P(parameter), P(gradient), P(buffer), PointerOrNull(gradientNorm));
+            _recording?.Sgd(maxNorm) ?? DevicePointer.Null, parameter.Length, P(parameter), P(gradient), P(buffer), PointerOrNull(gradientNorm));
 
     public override void Ema(double decay, Storage parameter, Storage average) =>
-        LaunchElements(OptimizerKernel("optimizer_ema_f32"), parameter.Length, parameter.Length, (float)(1 - decay), P(parameter), P(average));
+        LaunchElements(
+            OptimizerKernel("optimizer_ema_f32"), parameter.Length,
+            parameter.Length, (float)(1 - decay), _recording?.Ema() ?? DevicePointer.Null, P(parameter), P(average));
 
     public override void Accumulate(Storage x, Storage y) =>
         LaunchElements(OptimizerKernel("optimizer_accumulate_f32"), y.Length, y.Length, P(x), P(y));

@@ -65,6 +65,10 @@ public sealed partial class ReferenceBackend : Backend
     {
     }
 
+    public override RecordedWork? Record(Action work) => null;
+
+    public override bool IsRecording => false;
+
     /// <summary>The elements of a floating storage.</summary>
     private static Span<double> D(Storage storage) => ((ReferenceStorage)storage).Doubles;
 
