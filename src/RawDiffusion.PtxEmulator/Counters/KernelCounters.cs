@@ -39,4 +39,18 @@ public struct InstructionCounts
 
     /// <summary>Floating-point operations: 1 per lane of add, mul and the like, 2 of fma, 2 m n k of mma per warp.</summary>
     public long Flops;
+
+    internal void Add(in InstructionCounts other)
+    {
+        WarpExecutions += other.WarpExecutions;
+        LaneExecutions += other.LaneExecutions;
+        Divergences += other.Divergences;
+        GlobalRequests += other.GlobalRequests;
+        GlobalSectors += other.GlobalSectors;
+        SharedRequests += other.SharedRequests;
+        SharedPasses += other.SharedPasses;
+        GlobalBytes += other.GlobalBytes;
+        SharedBytes += other.SharedBytes;
+        Flops += other.Flops;
+    }
 }

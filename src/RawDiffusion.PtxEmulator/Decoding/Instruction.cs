@@ -31,7 +31,7 @@ public struct Instruction
     /// <summary>An enumeration that depends on the operation.</summary>
     public byte Mode;
 
-    /// <summary>The type with which the destination register was declared; None without a destination.</summary>
+    /// <summary>The type with which the destination register was declared, or the source of a store; None where there is neither.</summary>
     public PtxType DeclaredType;
 
     /// <summary>How many slots the instruction has in <see cref="DecodedKernel.Operands"/>.</summary>

@@ -73,11 +73,11 @@ public enum Opcode : ushort
     // Memory. The address is the slot A (32 or 64 bits: AddressType in SourceType: U32 or U64; -1: no register) plus Offset.
     /// <summary>D, or the list where Vector is above 1 (-1: not wanted). Type is the type in memory, DeclaredType that of the destination registers. Space Generic where the mnemonic has none. Param: the parameters of the kernel.</summary>
     Ld,
-    /// <summary>B is the value, or the list where Vector is above 1.</summary>
+    /// <summary>B is the value, or the list where Vector is above 1. DeclaredType is that of the source registers, which may be wider than Type.</summary>
     St,
     /// <summary>D old value (-1 where not wanted, and for red), B operand, C second operand (cas: B compared, C new value). Mode is an <see cref="AtomicOperation"/>.</summary>
     Atom,
-    /// <summary>cp.async: A shared destination + Offset, B global source + Target (used as its displacement), C source size (-1: all); Vector is the number of bytes copied: 4, 8, 16. Shared addresses have the type SourceType, global ones are 64 bits.</summary>
+    /// <summary>cp.async: A shared destination + Offset, B global source + Target (here a displacement in bytes, 0 where there is none), C source size (-1: all); Vector is the number of bytes copied: 4, 8, 16. Shared addresses have the type SourceType, global ones are 64 bits.</summary>
     CpAsync,
     CpAsyncCommit,
     /// <summary>Offset: at most so many groups pending.</summary>

@@ -1,3 +1,6 @@
+using System.Runtime.ExceptionServices;
+using RawDiffusion.PtxEmulator.Memory;
+
 namespace RawDiffusion.PtxEmulator.Execution;
 
 /// <summary>Runs all blocks of a launch.</summary>
@@ -8,7 +11,61 @@ public static class GridExecutor
     /// <exception cref="NotSupportedException">An instruction that the emulator does not execute; nothing has run.</exception>
     public static void Run(KernelLaunch launch)
     {
-        foreach (ref readonly Decoding.Instruction instruction in launch.Kernel.Kernel.Code.AsSpan())
-            throw new NotSupportedException($"{launch.Kernel.Kernel.Name}: {instruction.Opcode} is not executed.");
+        if (launch.Options.Mode == ExecutionMode.Counted && launch.Options.Counters is null)
+            throw new ArgumentException("Counted launches need LaunchOptions.Counters.");
+        Program program = Program.For(launch.Kernel, launch.Options);
+        GlobalChecker? checker = launch.Options.Mode == ExecutionMode.Checked ? launch.Memory.BeginChecks(launch) : null;
+        long blocks = launch.Grid.Count;
+        int workers = launch.Options.Workers > 0 ? launch.Options.Workers : Environment.ProcessorCount;
+        workers = (int)Math.Min(workers, blocks);
+        var order = new BlockSequence(blocks, launch.Options.ScheduleSeed);
+        ExceptionDispatchInfo? failure = null;
+        if (workers <= 1)
+            Work(0);
+        else
+            Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, Work);
+        failure?.Throw();
+
+        void Work(int worker)
+        {
+            BlockContext context = program.Take(launch);
+            try
+            {
+                context.Begin(launch, checker);
+                while (Volatile.Read(ref failure) is null && order.Next() is long block and >= 0)
+                    context.Run(block);
+                program.Return(context);
+            }
+            catch (Exception e)
+            {
+                Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
+                context.Dispose();
+            }
+        }
+    }
+
+    /// <summary>Hands out the blocks 0 ... count-1 to workers, in order or in a permuted one.</summary>
+    private sealed class BlockSequence(long count, ulong? seed)
+    {
+        // Multiplying by a number without a common factor permutes the residues.
+        private readonly long _factor = seed is ulong value ? Factor(count, value) : 1;
+        private readonly long _shift = seed is ulong value ? (long)(BlockContext.Mix(value) % (ulong)count) : 0;
+        private long _next = -1;
+
+        public long Next()
+        {
+            long next = Interlocked.Increment(ref _next);
+            return next >= count ? -1 : (long)(((Int128)next * _factor + _shift) % count);
+        }
+
+        private static long Factor(long count, ulong seed)
+        {
+            long factor = (long)(BlockContext.Mix(seed + 1) % (ulong)count) | 1;
+            while (Gcd(factor, count) != 1)
+                factor += 2;
+            return factor;
+        }
+
+        private static long Gcd(long a, long b) => b == 0 ? a : Gcd(b, a % b);
     }
 }
