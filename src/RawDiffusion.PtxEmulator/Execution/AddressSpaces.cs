@@ -81,8 +81,12 @@ internal static unsafe class AddressSpaces
         }
     }
 
-    public static EmulationFaultException OutOfBounds(Warp w, Instruction* i, int lane, ulong address, int bytes, StateSpace space) =>
-        w.Fault(HazardKind.OutOfBounds, i, 1u << lane, $"{Name(i)} of {bytes} bytes out of bounds of {SpaceName(space)} memory", space, address, Where(w, i, address));
+    public static EmulationFaultException OutOfBounds(Warp w, Instruction* i, int lane, ulong address, int bytes, StateSpace space)
+    {
+        HazardKind kind = space == StateSpace.Global ? w.Block.Memory.Classify(address) : HazardKind.OutOfBounds;
+        string what = kind == HazardKind.UseAfterFree ? "of memory that was freed" : $"out of bounds of {SpaceName(space)} memory";
+        return w.Fault(kind, i, 1u << lane, $"{Name(i)} of {bytes} bytes {what}", space, address, Where(w, i, address));
+    }
 
     public static string Name(Instruction* i) => i->Opcode switch
     {
@@ -121,9 +125,7 @@ internal static unsafe class AddressSpaces
         switch (space)
         {
             case StateSpace.Shared:
-                SharedVariable? variable = w.Kernel.SharedVariables.LastOrDefault(each => (ulong)each.Offset <= address);
-                string name = variable is null ? "" : $"{variable.Name} + {address - (ulong)variable.Offset}; ";
-                return $"{name}the block has {w.Block.SharedBytes} bytes of shared memory";
+                return $"{BlockChecks.DescribeShared(w.Kernel, address)}; the block has {w.Block.SharedBytes} bytes of shared memory";
             case StateSpace.Local:
                 return $"the thread has {w.Kernel.LocalBytes} bytes of local memory";
             case StateSpace.Parameter:
@@ -135,7 +137,7 @@ internal static unsafe class AddressSpaces
 }
 
 /// <summary>Global and constant memory: regions of the <see cref="MemorySpace"/>, of which each instruction remembers the last.</summary>
-internal unsafe struct GlobalMemory : IAddressSpace
+internal unsafe struct GlobalSpace : IAddressSpace
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
@@ -186,7 +188,7 @@ internal unsafe struct GlobalMemory : IAddressSpace
     }
 }
 
-internal unsafe struct SharedMemory : IAddressSpace
+internal unsafe struct SharedSpace : IAddressSpace
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
@@ -210,7 +212,7 @@ internal unsafe struct SharedMemory : IAddressSpace
     }
 }
 
-internal unsafe struct LocalMemory : IAddressSpace
+internal unsafe struct LocalSpace : IAddressSpace
 {
     public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write) => null;
 
@@ -229,7 +231,7 @@ internal unsafe struct LocalMemory : IAddressSpace
     }
 }
 
-internal unsafe struct ParameterMemory : IAddressSpace
+internal unsafe struct ParameterSpace : IAddressSpace
 {
     public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
     {
@@ -252,14 +254,14 @@ internal unsafe struct ParameterMemory : IAddressSpace
 }
 
 /// <summary>The generic space: windows for shared, local and parameter memory, and global memory elsewhere.</summary>
-internal unsafe struct GenericMemory : IAddressSpace
+internal unsafe struct GenericSpace : IAddressSpace
 {
     public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write) => (address & AddressWindows.Mask) switch
     {
-        AddressWindows.Shared => SharedMemory.Range(w, i, (uint)address, bytes, write),
+        AddressWindows.Shared => SharedSpace.Range(w, i, (uint)address, bytes, write),
         AddressWindows.Local => null,
-        AddressWindows.Parameter => ParameterMemory.Range(w, i, (uint)address, bytes, write),
-        _ => GlobalMemory.Range(w, i, address, bytes, write),
+        AddressWindows.Parameter => ParameterSpace.Range(w, i, (uint)address, bytes, write),
+        _ => GlobalSpace.Range(w, i, address, bytes, write),
     };
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
@@ -274,18 +276,18 @@ internal unsafe struct GenericMemory : IAddressSpace
             {
                 case AddressWindows.Shared:
                     w.Addresses[lane] = (uint)address;
-                    SharedMemory.Each(w, i, one, bytes, write);
+                    SharedSpace.Each(w, i, one, bytes, write);
                     break;
                 case AddressWindows.Local:
                     w.Addresses[lane] = (uint)address;
-                    LocalMemory.Each(w, i, one, bytes, write);
+                    LocalSpace.Each(w, i, one, bytes, write);
                     break;
                 case AddressWindows.Parameter:
                     w.Addresses[lane] = (uint)address;
-                    ParameterMemory.Each(w, i, one, bytes, write);
+                    ParameterSpace.Each(w, i, one, bytes, write);
                     break;
                 default:
-                    w.Addresses[lane] = (ulong)GlobalMemory.One(w, i, ref region, lane, address, bytes, write);
+                    w.Addresses[lane] = (ulong)GlobalSpace.One(w, i, ref region, lane, address, bytes, write);
                     break;
             }
         }

@@ -62,7 +62,7 @@ internal static unsafe class AsyncCopies
     {
         int bytes = i->Vector;
         AddressSpaces.Prepare(w, i, mask, bytes);
-        SharedMemory.Each(w, i, mask, bytes, true);
+        SharedSpace.Each(w, i, mask, bytes, true);
         ulong* to = (ulong*)w.Scratch;
         new Span<ulong>(w.Addresses, 32).CopyTo(new Span<ulong>(to, 32));
         PrepareSource(w, i, mask);
@@ -71,7 +71,7 @@ internal static unsafe class AsyncCopies
             int lane = BitOperations.TrailingZeroCount(lanes);
             int size = SourceBytes(w, i, lane);
             if (size > 0)
-                GlobalMemory.Each(w, i, 1u << lane, size, false);
+                GlobalSpace.Each(w, i, 1u << lane, size, false);
             w.Copies.Copies.Add(new Pending(lane, w.Copies.Committed[lane], (nint)w.Addresses[lane], (nint)to[lane], bytes, size));
         }
     }

@@ -9,9 +9,9 @@ internal static unsafe class Atomics
 {
     public static nint Select(in Instruction i) => i.Space switch
     {
-        StateSpace.Global => InSpace<GlobalMemory>(i),
-        StateSpace.Shared => InSpace<SharedMemory>(i),
-        StateSpace.Generic => InSpace<GenericMemory>(i),
+        StateSpace.Global => InSpace<GlobalSpace>(i),
+        StateSpace.Shared => InSpace<SharedSpace>(i),
+        StateSpace.Generic => InSpace<GenericSpace>(i),
         _ => 0,
     };
 

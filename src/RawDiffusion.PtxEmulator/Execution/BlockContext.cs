@@ -32,7 +32,7 @@ internal sealed unsafe partial class BlockContext : IDisposable
     public KernelLaunch Launch = null!;
     public LaunchOptions Options = null!;
     public MemorySpace Memory = null!;
-    public GlobalChecker? Checker;
+    public LaunchChecks? Checks;
     public BlockCounts? Counts;
 
     public Dim3 Index;
@@ -83,18 +83,27 @@ internal sealed unsafe partial class BlockContext : IDisposable
     /// <summary>In checked mode: what the barriers of the block order.</summary>
     public BlockOrder? Order { get; }
 
+    /// <summary>In checked mode: what is known of shared and local memory; null where the memory space keeps no such state.</summary>
+    public BlockChecks? BlockChecks { get; private set; }
+
     public bool Fits(KernelLaunch launch) =>
         launch.Block == Size && launch.Grid == GridSize && launch.DynamicShared == _dynamicShared;
 
-    public void Dispose() => NativeMemory.AlignedFree(_memory);
+    public void Dispose()
+    {
+        BlockChecks?.Dispose();
+        NativeMemory.AlignedFree(_memory);
+    }
 
     /// <summary>Makes the context ready for the blocks of a launch.</summary>
-    public void Begin(KernelLaunch launch, GlobalChecker? checker)
+    public void Begin(KernelLaunch launch, LaunchChecks? checks)
     {
         Launch = launch;
         Options = launch.Options;
         Memory = launch.Memory;
-        Checker = checker;
+        Checks = checks;
+        BlockChecks?.Dispose();
+        BlockChecks = checks?.ForBlocks();
         launch.Parameters.CopyTo(new Span<byte>(Parameters, Program.Kernel.ParameterBytes));
         new Span<byte>(Regions, Program.Kernel.Code.Length * sizeof(MemoryRegion)).Clear();
     }
@@ -171,6 +180,9 @@ internal sealed unsafe partial class BlockContext : IDisposable
         foreach (Warp warp in Warps)
             warp.Start();
         ResetBarriers();
-        Order?.Reset();
+        if (BlockChecks is not null)
+            BlockChecks.Begin(linear, Order!);
+        else
+            Order?.Reset();
     }
 }

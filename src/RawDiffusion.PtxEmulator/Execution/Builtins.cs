@@ -51,7 +51,7 @@ internal static unsafe class Builtins
     private static byte* Locate(Warp w, Instruction* i, int lane, ulong address, int bytes)
     {
         w.Addresses[lane] = address;
-        GenericMemory.Each(w, i, 1u << lane, bytes, false);
+        GenericSpace.Each(w, i, 1u << lane, bytes, false);
         return (byte*)w.Addresses[lane];
     }
 

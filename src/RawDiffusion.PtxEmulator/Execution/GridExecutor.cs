@@ -14,7 +14,7 @@ public static class GridExecutor
         if (launch.Options.Mode == ExecutionMode.Counted && launch.Options.Counters is null)
             throw new ArgumentException("Counted launches need LaunchOptions.Counters.");
         Program program = Program.For(launch.Kernel, launch.Options);
-        GlobalChecker? checker = launch.Options.Mode == ExecutionMode.Checked ? launch.Memory.BeginChecks(launch) : null;
+        LaunchChecks? checks = launch.Options.Mode == ExecutionMode.Checked ? launch.Memory.BeginChecks(launch) : null;
         long blocks = launch.Grid.Count;
         int workers = launch.Options.Workers > 0 ? launch.Options.Workers : Environment.ProcessorCount;
         workers = (int)Math.Min(workers, blocks);
@@ -31,7 +31,7 @@ public static class GridExecutor
             BlockContext context = program.Take(launch);
             try
             {
-                context.Begin(launch, checker);
+                context.Begin(launch, checks);
                 while (Volatile.Read(ref failure) is null && order.Next() is long block and >= 0)
                     context.Run(block);
                 program.Return(context);

@@ -133,9 +133,9 @@ internal static unsafe class Matrices
         uint used = i->Vector == 4 ? Lanes.All : (1u << (8 * i->Vector)) - 1;
         AddressSpaces.Prepare(w, i, used, 16);
         if (i->Space == StateSpace.Shared)
-            SharedMemory.Each(w, i, used, 16, write);
+            SharedSpace.Each(w, i, used, 16, write);
         else
-            GenericMemory.Each(w, i, used, 16, write);
+            GenericSpace.Each(w, i, used, 16, write);
     }
 
     private static void Load(Warp w, Instruction* i, uint mask)

@@ -30,9 +30,9 @@ internal static unsafe class Mbarriers
         }
         AddressSpaces.Prepare(w, i, mask, 8);
         if (i->Space == StateSpace.Shared)
-            SharedMemory.Each(w, i, mask, 8, true);
+            SharedSpace.Each(w, i, mask, 8, true);
         else
-            GenericMemory.Each(w, i, mask, 8, true);
+            GenericSpace.Each(w, i, mask, 8, true);
         if (i->Opcode == Opcode.CpAsyncMbarrierArrive)
             w.Copies.Finish(mask, _ => uint.MaxValue);
         uint results = 0;

@@ -18,11 +18,11 @@ internal static unsafe class MemoryAccess
             return At(&Nothing);
         return i.Space switch
         {
-            StateSpace.Global or StateSpace.Constant => InSpace<GlobalMemory>(i),
-            StateSpace.Shared => InSpace<SharedMemory>(i),
-            StateSpace.Local => InSpace<LocalMemory>(i),
-            StateSpace.Parameter => i.Opcode == Opcode.Ld ? InSpace<ParameterMemory>(i) : 0,
-            _ => InSpace<GenericMemory>(i),
+            StateSpace.Global or StateSpace.Constant => InSpace<GlobalSpace>(i),
+            StateSpace.Shared => InSpace<SharedSpace>(i),
+            StateSpace.Local => InSpace<LocalSpace>(i),
+            StateSpace.Parameter => i.Opcode == Opcode.Ld ? InSpace<ParameterSpace>(i) : 0,
+            _ => InSpace<GenericSpace>(i),
         };
     }
 

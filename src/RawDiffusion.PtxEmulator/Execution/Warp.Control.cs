@@ -134,7 +134,7 @@ internal sealed unsafe partial class Warp
     private void Perform(Instruction* i, uint mask, uint members)
     {
         if (i->Opcode == Opcode.WarpSync)
-            Block.Order?.SynchronizeWarp(Index);
+            Block.Order?.SynchronizeWarp(Index, mask);
         else
             ((delegate*<Warp, Instruction*, uint, void>)Program.Plain[PcOf(i)])(this, i, mask);
     }
