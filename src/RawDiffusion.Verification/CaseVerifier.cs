@@ -48,6 +48,16 @@ public static class CaseVerifier
         }
     });
 
+    /// <summary>The same bits on other devices as on the first, forward and gradients.</summary>
+    public static CheckResult SameBits(OperationCase operationCase, Backend first, params Backend[] others) => Guard(operationCase, () =>
+    {
+        var expected = CaseRun.Make(operationCase, first);
+        var result = CheckResult.Passed;
+        for (int i = 0; i < others.Length; i++)
+            result = result.And(SameBits(operationCase, $"{others[i].Name} {i + 1}", CaseRun.Make(operationCase, others[i]), expected));
+        return result;
+    });
+
     internal static CheckResult Guard(OperationCase operationCase, Func<CheckResult> check)
     {
         try

@@ -14,6 +14,9 @@ internal static class TestNvrtc
     /// <summary>Where the script puts the libraries: ignored by git.</summary>
     public static string Folder => Path.Combine(Repository.Root, "tests", ".nvrtc");
 
+    /// <summary>Whether it is there, perhaps fetched just now.</summary>
+    public static bool IsAvailable => s_problem.Value is null;
+
     /// <summary>The first line of every test that needs NVRTC; such a test is a SkippableFact.</summary>
     public static void Require()
     {

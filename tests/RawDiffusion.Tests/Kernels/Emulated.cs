@@ -1,0 +1,45 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Backends.Cuda;
+using RawDiffusion.PtxEmulator.Driver;
+using RawDiffusion.PtxEmulator.Execution;
+
+namespace RawDiffusion.Tests.Kernels;
+
+/// <summary>
+/// The Cuda backend on an emulated GPU in checked mode. A fault loses a device for good: the test that met it fails, the next one gets a
+/// new device.
+/// </summary>
+internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationSeed = null)
+{
+    private readonly Lock _lock = new();
+    private CudaBackend? _device;
+
+    /// <summary>The device of all tests that want nothing special.</summary>
+    public static Emulated Plain { get; } = new();
+
+    public CudaBackend Device
+    {
+        get
+        {
+            TestNvrtc.Require();
+            lock (_lock)
+                return _device is null || _device.Context.IsLost ? _device = New() : _device;
+        }
+    }
+
+    /// <summary>A device of one's own.</summary>
+    public CudaBackend New() => new(new EmulatedCudaDriver(new EmulatorOptions
+    {
+        Mode = ExecutionMode.Checked,
+        ScheduleSeed = scheduleSeed,
+        ApproximationSeed = approximationSeed,
+    }));
+
+    /// <summary>Tests of every device in <see cref="Device.Names"/> are tests of this one too, where there is NVRTC to compile its kernels.</summary>
+    [ModuleInitializer]
+    internal static void Register()
+    {
+        if (TestNvrtc.IsAvailable)
+            RawDiffusion.Device.Register("emulated", number => Plain.Device);
+    }
+}

@@ -1,0 +1,32 @@
+using RawDiffusion.Verification;
+
+namespace RawDiffusion.Tests.Kernels;
+
+/// <summary>
+/// Every row of the table of operations by the kernels of the Cuda backend, forward and gradients, with the tolerances that the Cpu
+/// device has; the emulator watches every access, race and barrier. Run one operation with <c>--filter "DisplayName~conv2d"</c>.
+/// </summary>
+public class EmulatedTableTests
+{
+    private static readonly Emulated[] s_shuffled = [new(scheduleSeed: 1), new(scheduleSeed: 2), new(scheduleSeed: 3)];
+    private static readonly Emulated s_perturbed = new(approximationSeed: 1);
+
+    public static TheoryData<string> All => OperationTableTests.All;
+
+    [SkippableTheory]
+    [MemberData(nameof(All))]
+    public void KernelsAgreeWithReference(string name) =>
+        Check.Passes(CaseVerifier.CompareWithReference(OperationTableTests.Case(name), Emulated.Plain.Device));
+
+    /// <summary>Nothing depends on which block or warp comes first, and no hazard hides behind the usual order.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(All))]
+    public void AnyOrderOfBlocksAndWarpsGivesTheSameBits(string name) => Check.Passes(CaseVerifier.SameBits(
+        OperationTableTests.Case(name), Emulated.Plain.Device, s_shuffled[0].Device, s_shuffled[1].Device, s_shuffled[2].Device));
+
+    /// <summary>A GPU's approximate instructions may be off by what their documentation says; tolerances leave room for that.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(All))]
+    public void ApproximateInstructionsMayBeOffByTheirDocumentedErrors(string name) =>
+        Check.Passes(CaseVerifier.CompareWithReference(OperationTableTests.Case(name), s_perturbed.Device));
+}
