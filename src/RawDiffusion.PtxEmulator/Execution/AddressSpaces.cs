@@ -7,11 +7,18 @@ using RawDiffusion.PtxEmulator.Memory;
 
 namespace RawDiffusion.PtxEmulator.Execution;
 
+/// <summary>A piece of memory that all lanes see alike: the address Start + n is at Native + n, for n below Length.</summary>
+internal unsafe ref struct MemoryWindow
+{
+    public ulong Start, Length;
+    public byte* Native;
+}
+
 /// <summary>How addresses of a state space become pointers into this process.</summary>
 internal unsafe interface IAddressSpace
 {
-    /// <summary>Where a range of memory that all lanes see alike lies; null: not all of it is one accessible piece.</summary>
-    static abstract byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write);
+    /// <summary>The piece of memory that an address lies in, as far as it may be accessed; false: none that all lanes share.</summary>
+    static abstract bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window);
 
     /// <summary>Replaces the addresses of the lanes of the mask in <see cref="Warp.Addresses"/> by pointers, or throws.</summary>
     static abstract void Each(Warp w, Instruction* i, uint mask, int bytes, bool write);
@@ -19,8 +26,11 @@ internal unsafe interface IAddressSpace
 
 internal enum AddressPattern
 {
-    /// <summary>Anything, or not all lanes take part.</summary>
+    /// <summary>Not all lanes take part, or they access different pieces of memory.</summary>
     Scattered,
+
+    /// <summary>All lanes take part, in one piece of memory.</summary>
+    Mixed,
 
     /// <summary>All lanes access the same place.</summary>
     Uniform,
@@ -31,43 +41,91 @@ internal enum AddressPattern
 
 internal static unsafe class AddressSpaces
 {
-    /// <summary>Puts each lane's address A + Offset into <see cref="Warp.Addresses"/>, says how they lie, and tests their alignment.</summary>
+    /// <summary>
+    /// Puts each lane's address A + Offset into <see cref="Warp.Addresses"/> and says how they lie. Tests alignment and bounds: adding
+    /// <paramref name="delta"/> to a lane's number there gives its pointer.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static AddressPattern Prepare(Warp w, Instruction* i, uint mask, int bytes)
+    public static AddressPattern Resolve<TSpace>(Warp w, Instruction* i, uint mask, int bytes, bool write, out ulong delta)
+        where TSpace : struct, IAddressSpace
     {
-        var step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * (ulong)bytes;
-        var offset = Vector512.Create((ulong)i->Offset);
-        byte* source = w.R + i->A;
-        Vector512<ulong> different = default, gaps = default, first = default, low = default;
-        for (int q = 0; q < 4; q++)
-        {
-            Vector512<ulong> address;
-            if (i->A < 0)
-                address = offset;
-            else if (i->SourceType is PtxType.U32 or PtxType.B32 or PtxType.S32)
-            {
-                (Vector256<ulong> lower, Vector256<ulong> upper) = Vector256.Widen(Vector256.Load((uint*)source + 8 * q));
-                address = (Vector512.Create(lower, upper) + offset) & Vector512.Create(0xFFFFFFFFul);
-            }
-            else
-                address = Lanes.Load64(source, q) + offset;
-            address.Store(w.Addresses + 8 * q);
-            if (q == 0)
-                first = Vector512.Create(address.ToScalar());
-            Vector512<ulong> distance = address - first;
-            different |= distance;
-            gaps |= distance ^ (step + Vector512.Create((ulong)(8 * q * bytes)));
-            low |= address;
-        }
-        if (mask != Lanes.All)
-        {
+        Addresses(w, i, out Vector512<ulong> a0, out Vector512<ulong> a1, out Vector512<ulong> a2, out Vector512<ulong> a3);
+        ulong* addresses = w.Addresses;
+        a0.Store(addresses);
+        a1.Store(addresses + 8);
+        a2.Store(addresses + 16);
+        a3.Store(addresses + 24);
+        bool all = mask == Lanes.All;
+        if (((a0 | a1 | a2 | a3) & Vector512.Create((ulong)(bytes - 1))) != Vector512<ulong>.Zero)
             CheckAlignment(w, i, mask, bytes);
+        MemoryWindow window = default;
+        ulong first = addresses[BitOperations.TrailingZeroCount(mask)];
+        if (!TSpace.TryWindow(w, i, first, write, ref window) || window.Length < (ulong)bytes)
+        {
+            TSpace.Each(w, i, mask, bytes, write);
+            delta = 0;
             return AddressPattern.Scattered;
         }
-        if ((low & Vector512.Create((ulong)(bytes - 1))) != Vector512<ulong>.Zero)
-            CheckAlignment(w, i, mask, bytes);
-        return gaps == Vector512<ulong>.Zero ? AddressPattern.Consecutive
-            : different == Vector512<ulong>.Zero ? AddressPattern.Uniform : AddressPattern.Scattered;
+        Vector512<ulong> start = Vector512.Create(window.Start), last = Vector512.Create(window.Length - (ulong)bytes);
+        Vector512<ulong> o0 = Vector512.GreaterThan(a0 - start, last), o1 = Vector512.GreaterThan(a1 - start, last),
+            o2 = Vector512.GreaterThan(a2 - start, last), o3 = Vector512.GreaterThan(a3 - start, last);
+        if ((o0 | o1 | o2 | o3) != Vector512<ulong>.Zero && (all || (Outside(o0, o1, o2, o3) & mask) != 0))
+        {
+            // Lanes may well lie in different pieces of memory.
+            TSpace.Each(w, i, mask, bytes, write);
+            delta = 0;
+            return AddressPattern.Scattered;
+        }
+        delta = (ulong)window.Native - window.Start;
+        if (!all)
+            return AddressPattern.Scattered;
+        var step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * (ulong)bytes;
+        Vector512<ulong> same = Vector512.Create(first), next = same + step;
+        ulong stride = 8 * (ulong)bytes;
+        if (((a0 ^ next) | (a1 ^ (next + Vector512.Create(stride))) | (a2 ^ (next + Vector512.Create(2 * stride))) | (a3 ^ (next + Vector512.Create(3 * stride))))
+            == Vector512<ulong>.Zero)
+        {
+            return AddressPattern.Consecutive;
+        }
+        return ((a0 ^ same) | (a1 ^ same) | (a2 ^ same) | (a3 ^ same)) == Vector512<ulong>.Zero ? AddressPattern.Uniform : AddressPattern.Mixed;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static uint Outside(Vector512<ulong> o0, Vector512<ulong> o1, Vector512<ulong> o2, Vector512<ulong> o3) =>
+        (uint)(Vector512.ExtractMostSignificantBits(o0) | Vector512.ExtractMostSignificantBits(o1) << 8
+            | Vector512.ExtractMostSignificantBits(o2) << 16 | Vector512.ExtractMostSignificantBits(o3) << 24);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Addresses(Warp w, Instruction* i, out Vector512<ulong> a0, out Vector512<ulong> a1, out Vector512<ulong> a2, out Vector512<ulong> a3)
+    {
+        byte* source = w.R + i->A;
+        if (i->A < 0)
+            a0 = a1 = a2 = a3 = Vector512.Create((ulong)i->Offset);
+        else if (i->SourceType is PtxType.U32 or PtxType.B32 or PtxType.S32)
+        {
+            var offset = Vector512.Create((uint)i->Offset);
+            (a0, a1) = Vector512.Widen(Lanes.Load32(source, 0) + offset);
+            (a2, a3) = Vector512.Widen(Lanes.Load32(source, 1) + offset);
+        }
+        else
+        {
+            var offset = Vector512.Create((ulong)i->Offset);
+            a0 = Lanes.Load64(source, 0) + offset;
+            a1 = Lanes.Load64(source, 1) + offset;
+            a2 = Lanes.Load64(source, 2) + offset;
+            a3 = Lanes.Load64(source, 3) + offset;
+        }
+    }
+
+    /// <summary>Puts each lane's address A + Offset into <see cref="Warp.Addresses"/> and tests their alignment.</summary>
+    public static void Prepare(Warp w, Instruction* i, uint mask, int bytes)
+    {
+        Addresses(w, i, out Vector512<ulong> a0, out Vector512<ulong> a1, out Vector512<ulong> a2, out Vector512<ulong> a3);
+        a0.Store(w.Addresses);
+        a1.Store(w.Addresses + 8);
+        a2.Store(w.Addresses + 16);
+        a3.Store(w.Addresses + 24);
+        CheckAlignment(w, i, mask, bytes);
     }
 
     private static void CheckAlignment(Warp w, Instruction* i, uint mask, int bytes)
@@ -140,21 +198,24 @@ internal static unsafe class AddressSpaces
 internal unsafe struct GlobalSpace : IAddressSpace
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
+    public static bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window)
     {
         ref MemoryRegion region = ref w.Block.Regions[w.PcOf(i)];
-        ulong from = address - region.Start, length = region.End - region.Start;
-        if (from < length && bytes <= length - from && !(write && region.IsReadOnly))
-            return (byte*)region.Native + from;
-        return Find(w, ref region, address, bytes, write);
+        if (address - region.Start >= region.End - region.Start && !Find(w, ref region, address))
+            return false;
+        window.Start = region.Start;
+        window.Length = region.End - region.Start;
+        window.Native = (byte*)region.Native;
+        return !(write && region.IsReadOnly);
     }
 
-    private static byte* Find(Warp w, ref MemoryRegion region, ulong address, ulong bytes, bool write)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool Find(Warp w, ref MemoryRegion region, ulong address)
     {
         if (!w.Block.Memory.TryFind(address, out MemoryRegion found))
-            return null;
+            return false;
         region = found;
-        return found.Contains(address, (int)bytes) && !(write && found.IsReadOnly) ? found.At(address) : null;
+        return true;
     }
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
@@ -191,10 +252,12 @@ internal unsafe struct GlobalSpace : IAddressSpace
 internal unsafe struct SharedSpace : IAddressSpace
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
+    public static bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window)
     {
-        ulong length = (ulong)w.Block.SharedBytes;
-        return address < length && bytes <= length - address ? w.Block.Shared + address : null;
+        window.Start = 0;
+        window.Length = (ulong)w.Block.SharedBytes;
+        window.Native = w.Block.Shared;
+        return true;
     }
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
@@ -214,7 +277,7 @@ internal unsafe struct SharedSpace : IAddressSpace
 
 internal unsafe struct LocalSpace : IAddressSpace
 {
-    public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write) => null;
+    public static bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window) => false;
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
     {
@@ -233,10 +296,12 @@ internal unsafe struct LocalSpace : IAddressSpace
 
 internal unsafe struct ParameterSpace : IAddressSpace
 {
-    public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write)
+    public static bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window)
     {
-        ulong length = (ulong)w.Kernel.ParameterBytes;
-        return !write && address < length && bytes <= length - address ? w.Block.Parameters + address : null;
+        window.Start = 0;
+        window.Length = (ulong)w.Kernel.ParameterBytes;
+        window.Native = w.Block.Parameters;
+        return !write;
     }
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
@@ -245,10 +310,10 @@ internal unsafe struct ParameterSpace : IAddressSpace
         {
             int lane = BitOperations.TrailingZeroCount(lanes);
             ulong address = w.Addresses[lane];
-            byte* at = Range(w, i, address, (ulong)bytes, write);
-            if (at == null)
+            ulong length = (ulong)w.Kernel.ParameterBytes;
+            if (write || address >= length || (ulong)bytes > length - address)
                 throw AddressSpaces.OutOfBounds(w, i, lane, address, bytes, StateSpace.Parameter);
-            w.Addresses[lane] = (ulong)at;
+            w.Addresses[lane] = (ulong)(w.Block.Parameters + address);
         }
     }
 }
@@ -256,13 +321,24 @@ internal unsafe struct ParameterSpace : IAddressSpace
 /// <summary>The generic space: windows for shared, local and parameter memory, and global memory elsewhere.</summary>
 internal unsafe struct GenericSpace : IAddressSpace
 {
-    public static byte* Range(Warp w, Instruction* i, ulong address, ulong bytes, bool write) => (address & AddressWindows.Mask) switch
+    public static bool TryWindow(Warp w, Instruction* i, ulong address, bool write, ref MemoryWindow window)
     {
-        AddressWindows.Shared => SharedSpace.Range(w, i, (uint)address, bytes, write),
-        AddressWindows.Local => null,
-        AddressWindows.Parameter => ParameterSpace.Range(w, i, (uint)address, bytes, write),
-        _ => GlobalSpace.Range(w, i, address, bytes, write),
-    };
+        switch (address & AddressWindows.Mask)
+        {
+            case AddressWindows.Shared:
+                SharedSpace.TryWindow(w, i, (uint)address, write, ref window);
+                window.Start = AddressWindows.Shared;
+                return true;
+            case AddressWindows.Parameter:
+                bool readable = ParameterSpace.TryWindow(w, i, (uint)address, write, ref window);
+                window.Start = AddressWindows.Parameter;
+                return readable;
+            case AddressWindows.Local:
+                return false;
+            default:
+                return GlobalSpace.TryWindow(w, i, address, write, ref window);
+        }
+    }
 
     public static void Each(Warp w, Instruction* i, uint mask, int bytes, bool write)
     {

@@ -20,7 +20,7 @@ internal static unsafe class AsyncCopies
     };
 
     /// <summary>A copy of one lane that is not done yet.</summary>
-    internal readonly record struct Pending(int Lane, uint Group, nint From, nint To, int Bytes, int SourceBytes);
+    internal readonly record struct Pending(int Lane, uint Group, nint From, nint To, int Bytes, int SourceBytes, int Pc);
 
     /// <summary>The copies of a warp's lanes.</summary>
     internal sealed class Queue
@@ -37,22 +37,23 @@ internal static unsafe class AsyncCopies
         }
 
         /// <summary>Does what lanes of the mask have issued in groups before their given one.</summary>
-        public void Finish(uint mask, Func<int, uint> before)
+        public void Finish(Warp w, uint mask, Func<int, uint> before)
         {
             int kept = 0;
             for (int k = 0; k < Copies.Count; k++)
             {
                 Pending copy = Copies[k];
                 if ((mask >> copy.Lane & 1) != 0 && copy.Group < before(copy.Lane))
-                    Perform(copy);
+                    Perform(w, copy);
                 else
                     Copies[kept++] = copy;
             }
             Copies.RemoveRange(kept, Copies.Count - kept);
         }
 
-        private static void Perform(in Pending copy)
+        private static void Perform(Warp w, in Pending copy)
         {
+            CheckedAccess.CopyArrived(w, copy.Lane, copy.Pc, (ulong)((byte*)copy.To - w.Block.Shared), copy.Bytes);
             Buffer.MemoryCopy((void*)copy.From, (void*)copy.To, copy.Bytes, copy.SourceBytes);
             new Span<byte>((byte*)copy.To + copy.SourceBytes, copy.Bytes - copy.SourceBytes).Clear();
         }
@@ -72,7 +73,7 @@ internal static unsafe class AsyncCopies
             int size = SourceBytes(w, i, lane);
             if (size > 0)
                 GlobalSpace.Each(w, i, 1u << lane, size, false);
-            w.Copies.Copies.Add(new Pending(lane, w.Copies.Committed[lane], (nint)w.Addresses[lane], (nint)to[lane], bytes, size));
+            w.Copies.Copies.Add(new Pending(lane, w.Copies.Committed[lane], (nint)w.Addresses[lane], (nint)to[lane], bytes, size, w.PcOf(i)));
         }
     }
 
@@ -105,8 +106,8 @@ internal static unsafe class AsyncCopies
     {
         uint pending = (uint)i->Offset;
         uint[] committed = w.Copies.Committed;
-        w.Copies.Finish(mask, lane => committed[lane] > pending ? committed[lane] - pending : 0);
+        w.Copies.Finish(w, mask, lane => committed[lane] > pending ? committed[lane] - pending : 0);
     }
 
-    private static void WaitAll(Warp w, Instruction* i, uint mask) => w.Copies.Finish(mask, _ => uint.MaxValue);
+    private static void WaitAll(Warp w, Instruction* i, uint mask) => w.Copies.Finish(w, mask, _ => uint.MaxValue);
 }

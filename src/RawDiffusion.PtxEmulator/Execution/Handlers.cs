@@ -49,11 +49,12 @@ internal static unsafe class Handlers
     }
 
     /// <summary>The same with the checks or counts of a mode around it.</summary>
-    public static nint InMode(DecodedKernel kernel, int pc, nint plain, ExecutionMode mode)
+    public static nint InMode(DecodedKernel kernel, int pc, nint plain, ExecutionMode mode) => mode switch
     {
-        _ = (kernel, pc);
-        return mode == ExecutionMode.Unchecked ? plain : plain;
-    }
+        ExecutionMode.Checked => CheckedAccess.Select(kernel.Code[pc], plain),
+        ExecutionMode.Counted => CountedAccess.Select(kernel.Code[pc], plain),
+        _ => plain,
+    };
 
     /// <summary>Names a handler as a number, since a switch cannot give method groups a type.</summary>
     public static nint At(delegate*<Warp, Instruction*, uint, void> handler) => (nint)handler;

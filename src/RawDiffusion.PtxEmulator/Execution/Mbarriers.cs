@@ -28,13 +28,13 @@ internal static unsafe class Mbarriers
             }
             return;
         }
+        if (i->Opcode == Opcode.CpAsyncMbarrierArrive)
+            w.Copies.Finish(w, mask, _ => uint.MaxValue);
         AddressSpaces.Prepare(w, i, mask, 8);
         if (i->Space == StateSpace.Shared)
             SharedSpace.Each(w, i, mask, 8, true);
         else
             GenericSpace.Each(w, i, mask, 8, true);
-        if (i->Opcode == Opcode.CpAsyncMbarrierArrive)
-            w.Copies.Finish(mask, _ => uint.MaxValue);
         uint results = 0;
         for (uint lanes = mask; lanes != 0; lanes &= lanes - 1)
         {

@@ -100,35 +100,34 @@ internal static unsafe class MemoryAccess
         where TValue : unmanaged, IBinaryInteger<TValue>
     {
         int count = i->Vector, bytes = sizeof(TValue) * count;
-        AddressPattern pattern = AddressSpaces.Prepare(w, i, mask, bytes);
+        AddressPattern pattern = AddressSpaces.Resolve<TSpace>(w, i, mask, bytes, false, out ulong delta);
         int single = i->D;
         int* slots = count == 1 ? &single : w.Operands + i->List;
+        byte* first = (byte*)(w.Addresses[0] + delta);
         if (pattern == AddressPattern.Uniform)
         {
-            byte* from = TSpace.Range(w, i, w.Addresses[0], (ulong)bytes, false);
-            if (from != null)
+            for (int k = 0; k < count; k++)
             {
-                for (int k = 0; k < count; k++)
-                {
-                    if (slots[k] >= 0)
-                        Broadcast<TRegister>(w.R + slots[k], Extend<TValue, TRegister>(((TValue*)from)[k]));
-                }
-                return;
+                if (slots[k] >= 0)
+                    Broadcast<TRegister>(w.R + slots[k], Extend<TValue, TRegister>(((TValue*)first)[k]));
             }
+            return;
         }
-        else if (pattern == AddressPattern.Consecutive)
+        if (count == 1 && pattern == AddressPattern.Consecutive)
         {
-            byte* from = TSpace.Range(w, i, w.Addresses[0], 32 * (ulong)bytes, false);
-            if (from != null)
-            {
-                if (count == 1)
-                    LoadRow<TValue, TRegister>(w.R + single, (TValue*)from);
-                else
-                    LoadRows<TValue, TRegister>(w, slots, count, (TValue*)from);
-                return;
-            }
+            LoadRow<TValue, TRegister>(w.R + single, (TValue*)first);
+            return;
         }
-        TSpace.Each(w, i, mask, bytes, false);
+        if (sizeof(TValue) == 4 && typeof(TRegister) == typeof(uint) && pattern >= AddressPattern.Mixed)
+        {
+            if (count == 1)
+                GroupedAccess.Load(w, (uint*)(w.R + single), delta);
+            else if (count == 4)
+                GroupedAccess.Load4(w, slots, delta);
+            else
+                GroupedAccess.Load2(w, slots, delta);
+            return;
+        }
         for (int k = 0; k < count; k++)
         {
             if (slots[k] < 0)
@@ -137,7 +136,7 @@ internal static unsafe class MemoryAccess
             for (uint lanes = mask; lanes != 0; lanes &= lanes - 1)
             {
                 int lane = BitOperations.TrailingZeroCount(lanes);
-                SetLane<TRegister>(register, lane, Extend<TValue, TRegister>(((TValue*)w.Addresses[lane])[k]));
+                SetLane<TRegister>(register, lane, Extend<TValue, TRegister>(((TValue*)(w.Addresses[lane] + delta))[k]));
             }
         }
     }
@@ -178,57 +177,29 @@ internal static unsafe class MemoryAccess
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void LoadRows<TValue, TRegister>(Warp w, int* slots, int count, TValue* from)
-        where TValue : unmanaged, IBinaryInteger<TValue>
-    {
-        for (int k = 0; k < count; k++)
-        {
-            if (slots[k] < 0)
-                continue;
-            byte* register = w.R + slots[k];
-            for (int lane = 0; lane < 32; lane++)
-                SetLane<TRegister>(register, lane, Extend<TValue, TRegister>(from[lane * count + k]));
-        }
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Store<TSpace, TValue, TRegister>(Warp w, Instruction* i, uint mask)
         where TSpace : struct, IAddressSpace
         where TValue : unmanaged, IBinaryInteger<TValue>
     {
         int count = i->Vector, bytes = sizeof(TValue) * count;
-        AddressPattern pattern = AddressSpaces.Prepare(w, i, mask, bytes);
+        AddressPattern pattern = AddressSpaces.Resolve<TSpace>(w, i, mask, bytes, true, out ulong delta);
         int single = i->B;
         int* slots = count == 1 ? &single : w.Operands + i->List;
-        if (pattern == AddressPattern.Consecutive)
+        if (pattern == AddressPattern.Consecutive && count == 1 && sizeof(TValue) == 4 && typeof(TRegister) == typeof(uint))
         {
-            byte* to = TSpace.Range(w, i, w.Addresses[0], 32 * (ulong)bytes, true);
-            if (to != null)
-            {
-                if (count == 1 && sizeof(TValue) == 4 && typeof(TRegister) == typeof(uint))
-                {
-                    Lanes.Load32(w.R + single, 0).Store((uint*)to);
-                    Lanes.Load32(w.R + single, 1).Store((uint*)to + 16);
-                    return;
-                }
-                for (int k = 0; k < count; k++)
-                {
-                    byte* register = w.R + slots[k];
-                    for (int lane = 0; lane < 32; lane++)
-                        ((TValue*)to)[lane * count + k] = GetLane<TValue, TRegister>(register, lane);
-                }
-                return;
-            }
+            byte* to = (byte*)(w.Addresses[0] + delta);
+            Lanes.Load32(w.R + single, 0).Store((uint*)to);
+            Lanes.Load32(w.R + single, 1).Store((uint*)to + 16);
+            return;
         }
-        TSpace.Each(w, i, mask, bytes, true);
         for (int k = 0; k < count; k++)
         {
             byte* register = w.R + slots[k];
             for (uint lanes = mask; lanes != 0; lanes &= lanes - 1)
             {
                 int lane = BitOperations.TrailingZeroCount(lanes);
-                ((TValue*)w.Addresses[lane])[k] = GetLane<TValue, TRegister>(register, lane);
+                ((TValue*)(w.Addresses[lane] + delta))[k] = GetLane<TValue, TRegister>(register, lane);
             }
         }
     }
