@@ -11,6 +11,8 @@ public enum HazardKind
 }
 
 /// <summary>One thread's part in a hazard.</summary>
+/// <param name="Line">The place in the CUDA source with the calls through which it came there; null where the compiler named none.</param>
+/// <param name="Instruction">The line of the PTX text and what stands there.</param>
 /// <param name="What">The access or instruction: <c>write of 4 bytes</c>.</param>
 public sealed record HazardParty(Dim3 Block, Dim3 Thread, SourceLine? Line, string Instruction, string What)
 {
@@ -23,7 +25,7 @@ public sealed record HazardParty(Dim3 Block, Dim3 Thread, SourceLine? Line, stri
         return new HazardParty(
             new Dim3((int)(block % grid.X), (int)(block / grid.X % grid.Y), (int)(block / grid.X / grid.Y)),
             new Dim3(thread % size.X, thread / size.X % size.Y, thread / size.X / size.Y),
-            line >= 0 ? kernel.Lines[line] : null, kernel.Describe(pc), what);
+            line >= 0 ? kernel.Lines[line] : null, kernel.DescribePtx(pc), what);
     }
 }
 
@@ -48,14 +50,17 @@ public sealed record HazardReport
 
     public override string ToString()
     {
-        var text = new System.Text.StringBuilder($"{Message} in kernel {Kernel}");
+        var text = new System.Text.StringBuilder($"{Message}, in kernel {SourceNames.Of(Kernel)}");
         if (Address is ulong address)
-            text.Append($", address 0x{address:x}");
-        if (Allocation is not null)
-            text.Append($" ({Allocation})");
-        foreach (HazardParty party in Parties)
-            text.Append($"\n  {party.What} by thread {party.Thread} of block {party.Block}{(party.Line is null ? "" : $" at {party.Line}")}: {party.Instruction}");
-        return text.ToString();
+            text.Append($"\n  at address 0x{address:x}").Append(Allocation is null ? "" : $": {Allocation}");
+        foreach (var party in Parties)
+        {
+            text.Append($"\n  {party.What} by thread {party.Thread} of block {party.Block}");
+            if (party.Line is not null)
+                text.Append($"\n    {party.Line}");
+            text.Append($"\n    {party.Instruction}");
+        }
+        return text.Append('\n').ToString();
     }
 }
 

@@ -5,7 +5,12 @@ namespace RawDiffusion.PtxEmulator.Decoding;
 /// <summary>A place in CUDA source; <paramref name="InlinedAt"/> is the call through which the line came here.</summary>
 public sealed record SourceLine(string File, int Line, int Column, SourceLine? InlinedAt)
 {
-    public override string ToString() => InlinedAt is null ? $"{File}:{Line}" : $"{File}:{Line}, inlined at {InlinedAt}";
+    /// <summary>The file without its folder, which NVRTC makes up for a source that is no file.</summary>
+    public override string ToString()
+    {
+        string place = $"{Path.GetFileName(File)}:{Line}";
+        return InlinedAt is null ? place : $"{place}, inlined at {InlinedAt}";
+    }
 }
 
 /// <summary>A parameter of a kernel, at <paramref name="Offset"/> in the block of all parameters.</summary>
@@ -92,8 +97,14 @@ public sealed class DecodedKernel
     public string Describe(int pc)
     {
         string place = Code[pc].Line >= 0 ? $"{Lines[Code[pc].Line]}" : Name;
+        return $"{place} ({DescribePtx(pc)})";
+    }
+
+    /// <summary>What the PTX says at an instruction.</summary>
+    public string DescribePtx(int pc)
+    {
         int line = PtxLines[pc];
-        string text = line >= 1 && line <= PtxText.Length ? ": " + PtxText[line - 1].Trim() : "";
-        return $"{place} (PTX line {line}{text})";
+        string text = line >= 1 && line <= PtxText.Length ? ": " + PtxText[line - 1].Trim().Replace('\t', ' ') : "";
+        return $"PTX line {line}{text}";
     }
 }

@@ -163,7 +163,7 @@ internal sealed partial class FunctionDecoder
             Emit(arrive);
             return;
         }
-        if (!TakeAny("ca", "cg") || TakeSpace() != StateSpace.Shared)
+        if (!TakeAny("ca", "cg") || !TakeAny("shared", "shared::cta"))
             throw Refuse("this asynchronous copy is not supported");
         Want("global");
         TakeHints();

@@ -169,6 +169,24 @@ internal sealed unsafe partial class BlockContext
     public void Run(long linear)
     {
         StartBlock(linear);
+        if (BlockChecks is null)
+        {
+            RunStarted(linear);
+            return;
+        }
+        try
+        {
+            RunStarted(linear);
+            BlockChecks.End();
+        }
+        catch (EmulationFaultException fault)
+        {
+            throw BlockChecks.Cause(fault);
+        }
+    }
+
+    private void RunStarted(long linear)
+    {
         ulong? seed = Options.ScheduleSeed;
         ulong state = seed is ulong value ? Mix(value ^ Mix((ulong)linear + 1)) : 0;
         for (int w = 0; w < Warps.Length; w++)

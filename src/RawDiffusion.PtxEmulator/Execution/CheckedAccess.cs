@@ -23,6 +23,7 @@ internal static unsafe class CheckedAccess
         },
         Opcode.CpAsync => Handlers.At(&Copy),
         Opcode.Membar => Handlers.At(&Fence),
+        Opcode.CallBuiltin => Handlers.At(&Builtin),
         _ => plain,
     };
 
@@ -51,6 +52,9 @@ internal static unsafe class CheckedAccess
                 Record(w, i, lanes, bytes, typeof(TSpace) == typeof(GlobalSpace) ? StateSpace.Global : typeof(TSpace) == typeof(SharedSpace) ? StateSpace.Shared : StateSpace.Local);
         }
         ((delegate*<Warp, Instruction*, uint, void>)w.Program.Plain[w.PcOf(i)])(w, i, mask);
+        // Only now is everything past that the access may have seen.
+        if (i->Opcode == Opcode.Atom || (i->Opcode == Opcode.Ld && (i->Flags & (InstructionFlags.Volatile | InstructionFlags.Synchronizing)) != 0))
+            w.Block.Order!.Notice(w.Index);
     }
 
     /// <summary>Lanes may point into several spaces.</summary>
@@ -141,9 +145,10 @@ internal static unsafe class CheckedAccess
         return values;
     }
 
-    /// <summary>The global side is read when the copy is issued; shared memory is written when it is waited for.</summary>
+    /// <summary>The global side is read when the copy is issued; shared memory is written when it is waited for, and undefined until then.</summary>
     private static void Copy(Warp w, Instruction* i, uint mask)
     {
+        int before = w.Copies.Copies.Count;
         if (w.Block.BlockChecks is not null)
         {
             AsyncCopies.PrepareSource(w, i, mask);
@@ -160,6 +165,8 @@ internal static unsafe class CheckedAccess
             }
         }
         ((delegate*<Warp, Instruction*, uint, void>)w.Program.Plain[w.PcOf(i)])(w, i, mask);
+        for (int k = before; k < w.Copies.Copies.Count; k++)
+            w.Block.BlockChecks?.Undefine(w.Copies.Copies[k].To - (nint)w.Block.Shared, i->Vector);
     }
 
     /// <summary>An asynchronous copy of one lane arrives in shared memory.</summary>
@@ -180,5 +187,14 @@ internal static unsafe class CheckedAccess
     {
         w.Block.Order!.Fence(w.Index);
         ((delegate*<Warp, Instruction*, uint, void>)w.Program.Plain[w.PcOf(i)])(w, i, mask);
+    }
+
+    /// <summary>The result of printf is an int.</summary>
+    private static void Builtin(Warp w, Instruction* i, uint mask)
+    {
+        ((delegate*<Warp, Instruction*, uint, void>)w.Program.Plain[w.PcOf(i)])(w, i, mask);
+        int result = w.Operands[i->List];
+        for (uint lanes = result < 0 ? 0 : mask; lanes != 0; lanes &= lanes - 1)
+            w.Block.BlockChecks?.DefineLocal(w.FirstThread + BitOperations.TrailingZeroCount(lanes), result, sizeof(int));
     }
 }

@@ -178,7 +178,7 @@ internal sealed unsafe partial class Warp
     }
 
     public HazardParty Party(int pc, int lane, string what) =>
-        new(Block.Index, ThreadOf(lane), LineOf(pc), Kernel.Describe(pc), what);
+        new(Block.Index, ThreadOf(lane), LineOf(pc), Kernel.DescribePtx(pc), what);
 
     private SourceLine? LineOf(int pc) => Code[pc].Line >= 0 ? Kernel.Lines[Code[pc].Line] : null;
 }

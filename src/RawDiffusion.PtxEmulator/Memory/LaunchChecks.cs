@@ -39,15 +39,16 @@ public sealed unsafe class LaunchChecks
             if (!AccessCheck.Lanes(shadow.Defined, shadow.RacesFor(_sequence), allocation.Address, allocation.Memory, Order.Tag, in access, lanes, out var problem))
                 Fail(in access, problem, StateSpace.Global, problem.Address, _memory.Describe(problem.Address));
         }
-        if (access.Kind == AccessKind.Atomic || (access.Kind == AccessKind.Read && access.IsSynchronizing))
-            access.Order.Notice(access.FirstThread >> 5);
     }
 
     /// <summary>The shadow of the memory of blocks, for one thread that executes them one after another.</summary>
     public BlockChecks ForBlocks() => new(this);
 
     /// <exception cref="EmulationFaultException">Always.</exception>
-    internal void Fail(in WarpAccess access, AccessProblem problem, StateSpace space, ulong address, string? allocation)
+    internal void Fail(in WarpAccess access, AccessProblem problem, StateSpace space, ulong address, string? allocation) =>
+        throw Fault(in access, problem, space, address, allocation);
+
+    internal EmulationFaultException Fault(in WarpAccess access, AccessProblem problem, StateSpace space, ulong address, string? allocation)
     {
         int thread = access.FirstThread + problem.Lane;
         string what = $"{Verb(access.Kind)} of {access.Bytes} byte{(access.Bytes == 1 ? "" : "s")}";
@@ -60,7 +61,7 @@ public sealed unsafe class LaunchChecks
             parties.Add(HazardParty.Of(Launch, block < Launch.Grid.Count ? block : problem.Other.Block, problem.Other.Thread, problem.Place,
                 problem.Other.IsWrite ? problem.Other.Strong ? "earlier atomic or volatile write" : "earlier write" : "earlier read"));
         }
-        throw new EmulationFaultException(new HazardReport
+        return new EmulationFaultException(new HazardReport
         {
             Kind = race ? HazardKind.Race : HazardKind.UninitializedRead,
             Kernel = Launch.Kernel.Kernel.Name,
@@ -106,6 +107,7 @@ public sealed unsafe class BlockChecks : IDisposable
     private readonly ByteBits _sharedDefined;
     private readonly RaceTable _sharedRaces;
     private readonly ByteBits _localDefined;
+    private EmulationFaultException? _undefined;
 
     internal BlockChecks(LaunchChecks launch)
     {
@@ -125,16 +127,40 @@ public sealed unsafe class BlockChecks : IDisposable
         _sharedDefined.Fill(0, _sharedBytes, false);
         _sharedRaces.Clear(_sharedBytes);
         _localDefined.Fill(0, _localDefined.Bytes, false);
+        _undefined = null;
     }
+
+    /// <summary>Ends a block.</summary>
+    /// <exception cref="EmulationFaultException">It has read shared memory that was not written, not even later.</exception>
+    public void End()
+    {
+        if (_undefined is not null)
+            throw _undefined;
+    }
+
+    /// <summary>What to report of a block that was stopped: an undefined read is the cause of what it led to.</summary>
+    public EmulationFaultException Cause(EmulationFaultException fault) =>
+        _undefined is not null && fault.Report.Kind != HazardKind.Race ? _undefined : fault;
 
     /// <summary>A warp uses shared memory. The addresses count from its beginning, where <paramref name="memory"/> points to.</summary>
     public void Shared(in WarpAccess access, byte* memory)
     {
-        if (!AccessCheck.Lanes(_sharedDefined, _sharedRaces, 0, memory, _launch.Order.Tag, in access, access.Mask, out var problem))
-            _launch.Fail(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
-        if (access.Kind == AccessKind.Atomic || (access.Kind == AccessKind.Read && access.IsSynchronizing))
-            access.Order.Notice(access.FirstThread >> 5);
+        if (AccessCheck.Lanes(_sharedDefined, _sharedRaces, 0, memory, _launch.Order.Tag, in access, access.Mask, out var problem))
+            return;
+        var fault = _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
+        if (fault.Report.Kind == HazardKind.Race)
+            throw fault;
+        // If another thread writes there before the next barrier, it was a race that the reader won. So the block goes on, with the bytes
+        // taken for written.
+        _undefined ??= fault;
+        for (uint left = access.Mask; left != 0; left &= left - 1)
+            _sharedDefined.Set((long)access.Addresses[BitOperations.TrailingZeroCount(left)], access.Bytes);
+        if (!AccessCheck.Lanes(_sharedDefined, _sharedRaces, 0, memory, _launch.Order.Tag, in access, access.Mask, out problem))
+            throw _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
     }
+
+    /// <summary>An asynchronous copy was begun, which may overwrite the bytes at any time until it is waited for.</summary>
+    internal void Undefine(long offset, int bytes) => _sharedDefined.Fill(offset, bytes, false);
 
     /// <summary>A warp uses local memory, each lane its own. The addresses count from the beginning of the lane's.</summary>
     public void Local(in WarpAccess access)
@@ -153,6 +179,9 @@ public sealed unsafe class BlockChecks : IDisposable
         }
     }
 
+    /// <summary>The run time wrote into a thread's local memory.</summary>
+    internal void DefineLocal(int thread, long offset, int bytes) => _localDefined.Fill(thread * _localStride + offset, bytes, true);
+
     /// <summary>Which shared variable an address is in.</summary>
     public static string DescribeShared(DecodedKernel kernel, ulong address)
     {
@@ -165,9 +194,10 @@ public sealed unsafe class BlockChecks : IDisposable
         if (found is null)
             return $"byte {address} of shared memory";
         ulong offset = address - (ulong)found.Offset;
-        return found.Bytes == 0 ? $"byte {offset} of the dynamic __shared__ {found.Name}"
-            : offset < (ulong)found.Bytes ? $"byte {offset} of __shared__ {found.Name}, {found.Bytes} bytes"
-            : $"{offset - (ulong)found.Bytes} bytes behind the end of __shared__ {found.Name}, {found.Bytes} bytes";
+        string name = SourceNames.Of(found.Name);
+        return found.Bytes == 0 ? $"byte {offset} of the dynamic __shared__ {name}"
+            : offset < (ulong)found.Bytes ? $"byte {offset} of __shared__ {name}, {found.Bytes} bytes"
+            : $"{offset - (ulong)found.Bytes} bytes behind the end of __shared__ {name}, {found.Bytes} bytes";
     }
 
     public void Dispose()

@@ -1,3 +1,5 @@
+using RawDiffusion.PtxEmulator.Checks;
+
 namespace RawDiffusion.PtxEmulator.Memory;
 
 /// <summary>Says where an address is: in which allocation, how far from which, or in what was given back.</summary>
@@ -18,8 +20,8 @@ internal static class MemoryDescription
 
     private static string Name(DeviceAllocation allocation) => allocation.Kind switch
     {
-        AllocationKind.Variable => $"__device__ {allocation.Name}",
-        AllocationKind.Constant => $"__constant__ {allocation.Name}",
+        AllocationKind.Variable => $"__device__ {SourceNames.Of(allocation.Name)}",
+        AllocationKind.Constant => $"__constant__ {SourceNames.Of(allocation.Name)}",
         _ => allocation.Name,
     };
 
