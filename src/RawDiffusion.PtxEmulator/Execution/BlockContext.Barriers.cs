@@ -11,6 +11,7 @@ internal sealed unsafe partial class BlockContext
     private const long Slice = 200_000;
 
     private readonly Barrier[] _barriers = NewBarriers();
+    private ulong _random;
 
     private sealed class Barrier
     {
@@ -165,19 +166,26 @@ internal sealed unsafe partial class BlockContext
             $"barrier reached by {barrier.Arrived} of {needed} threads{others}");
     }
 
-    /// <summary>Runs one block to its end.</summary>
-    public void Run(long linear)
+    /// <summary>Begins a block of the grid.</summary>
+    public void Start(long linear)
     {
         StartBlock(linear);
+        _random = Options.ScheduleSeed is ulong seed ? Mix(seed ^ Mix((ulong)linear + 1)) : 0;
+        for (int w = 0; w < Warps.Length; w++)
+            _order[w] = w;
+    }
+
+    /// <summary>Goes on with the block for about so many instructions; true when it is done.</summary>
+    public bool Continue(long instructions)
+    {
         if (BlockChecks is null)
-        {
-            RunStarted(linear);
-            return;
-        }
+            return Run(instructions);
         try
         {
-            RunStarted(linear);
-            BlockChecks.End();
+            bool done = Run(instructions);
+            if (done)
+                BlockChecks.End();
+            return done;
         }
         catch (EmulationFaultException fault)
         {
@@ -185,25 +193,22 @@ internal sealed unsafe partial class BlockContext
         }
     }
 
-    private void RunStarted(long linear)
+    private bool Run(long instructions)
     {
-        ulong? seed = Options.ScheduleSeed;
-        ulong state = seed is ulong value ? Mix(value ^ Mix((ulong)linear + 1)) : 0;
-        for (int w = 0; w < Warps.Length; w++)
-            _order[w] = w;
-        while (LiveThreads > 0)
+        bool shuffled = Options.ScheduleSeed is not null;
+        for (long stop = Executed + instructions; LiveThreads > 0 && Executed < stop;)
         {
             bool progress = false;
-            if (seed is not null)
-                Shuffle(ref state);
+            if (shuffled)
+                Shuffle(ref _random);
             foreach (int w in _order)
             {
                 Warp warp = Warps[w];
                 if (!warp.IsReady)
                     continue;
                 long slice = Slice;
-                if (seed is not null)
-                    slice = 16 + (long)((state = Mix(state)) & 1023);
+                if (shuffled)
+                    slice = 16 + (long)((_random = Mix(_random)) & 1023);
                 int live = LiveThreads;
                 long done = warp.Run(slice);
                 Executed += done;
@@ -219,7 +224,10 @@ internal sealed unsafe partial class BlockContext
             if (!progress && LiveThreads > 0)
                 throw Stuck();
         }
+        if (LiveThreads > 0)
+            return false;
         Counts?.EndBlock(Launch.Options.Counters!, Warps.Length);
+        return true;
     }
 
     private EmulationFaultException OverBudget()

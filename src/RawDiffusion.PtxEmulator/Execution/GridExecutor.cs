@@ -6,6 +6,12 @@ namespace RawDiffusion.PtxEmulator.Execution;
 /// <summary>Runs all blocks of a launch.</summary>
 public static class GridExecutor
 {
+    /// <summary>Instructions, counted by warps, that a block may execute before others get a turn, first and later.</summary>
+    private const long FirstTurn = 2_000_000, LaterTurn = 100_000;
+
+    /// <summary>Blocks that a worker runs at a time, when they do not end.</summary>
+    private const int MostTogether = 64;
+
     /// <summary>Runs to completion, blocks in parallel.</summary>
     /// <exception cref="Checks.EmulationFaultException">The kernel was stopped; other blocks may have run or not.</exception>
     /// <exception cref="NotSupportedException">An instruction that the emulator does not execute; nothing has run.</exception>
@@ -28,18 +34,57 @@ public static class GridExecutor
 
         void Work(int worker)
         {
-            BlockContext context = program.Take(launch);
+            // Blocks that were begun and are not done. Mostly a block is done in its first turn; one that waits for another, which it may
+            // if the device can hold both, must not keep the other from running.
+            var running = new Queue<BlockContext>();
+            BlockContext? spare = null, current = null;
             try
             {
-                context.Begin(launch, checks);
-                while (Volatile.Read(ref failure) is null && order.Next() is long block and >= 0)
-                    context.Run(block);
-                program.Return(context);
+                while (Volatile.Read(ref failure) is null)
+                {
+                    for (int turns = running.Count; turns > 0; turns--)
+                        Turn(running.Dequeue(), LaterTurn);
+                    if (running.Count < MostTogether && order.Next() is long block and >= 0)
+                    {
+                        var context = spare ?? Take();
+                        spare = null;
+                        context.Start(block);
+                        Turn(context, FirstTurn);
+                    }
+                    else if (running.Count == 0)
+                    {
+                        break;
+                    }
+                }
+                if (spare is not null)
+                    program.Return(spare);
             }
             catch (Exception e)
             {
                 Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
-                context.Dispose();
+                current?.Dispose();
+                spare?.Dispose();
+            }
+            foreach (BlockContext left in running)
+                left.Dispose();
+
+            BlockContext Take()
+            {
+                BlockContext context = program.Take(launch);
+                context.Begin(launch, checks);
+                return context;
+            }
+
+            void Turn(BlockContext context, long instructions)
+            {
+                current = context;
+                if (!context.Continue(instructions))
+                    running.Enqueue(context);
+                else if (spare is null)
+                    spare = context;
+                else
+                    program.Return(context);
+                current = null;
             }
         }
     }

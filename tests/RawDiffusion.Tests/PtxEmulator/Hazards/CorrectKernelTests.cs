@@ -462,6 +462,52 @@ public sealed class CorrectKernelTests
                 }
             }
             """),
+        new("blocks_that_wait_for_later_ones", 6, 32, 0, 192, i => i / 32 * 10, """
+            __device__ int done[7];
+
+            extern "C" __global__ void k(int* x, int* y, int n)
+            {
+                // The last block goes first, each tells the one before it.
+                __shared__ int from_right;
+                if (threadIdx.x == 0)
+                {
+                    if (blockIdx.x < gridDim.x - 1)
+                    {
+                        while (*(volatile int*)&done[blockIdx.x + 1] == 0)
+                            ;
+                    }
+                    __threadfence();
+                    from_right = 10 * (int)blockIdx.x;
+                }
+                __syncthreads();
+                y[blockIdx.x * 32 + threadIdx.x] = from_right;
+                __threadfence();
+                __syncthreads();
+                if (threadIdx.x == 0)
+                    *(volatile int*)&done[blockIdx.x] = 1;
+            }
+            """),
+        new("a_barrier_of_the_grid", 8, 32, 0, 256, i => 255 - i, """
+            __device__ int arrived;
+            __device__ int scratch[256];
+
+            extern "C" __global__ void k(int* x, int* y, int n)
+            {
+                int i = blockIdx.x * 32 + threadIdx.x;
+                scratch[i] = x[i];
+                __syncthreads();
+                if (threadIdx.x == 0)
+                {
+                    __threadfence();
+                    atomicAdd(&arrived, 1);
+                    while (*(volatile int*)&arrived < gridDim.x)
+                        ;
+                    __threadfence();
+                }
+                __syncthreads();
+                y[i] = scratch[255 - i];
+            }
+            """),
         new("tickets_hand_out_work", 2, 64, 0, 500, i => i + 1, """
             __device__ int next;
 
