@@ -133,9 +133,17 @@ public sealed partial class EmulatedCudaDriver : CudaDriver, IDisposable
     {
         const string Call = "cuModuleGetFunction";
         var context = Current(Call);
-        return context.Get<EmulatedModule>(module.Handle, Call).Kernels.TryGetValue(name, out var kernel)
-            ? new CuFunction(context.Add(new EmulatedFunction(module, kernel, _device)))
-            : throw new CudaException(Call, CudaResult.NotFound, $"the module has no kernel {name}", name);
+        if (!context.Get<EmulatedModule>(module.Handle, Call).Kernels.TryGetValue(name, out var kernel))
+            throw new CudaException(Call, CudaResult.NotFound, $"the module has no kernel {name}", name);
+        try
+        {
+            GridExecutor.Prepare(kernel, LaunchOptionsFor(null));
+        }
+        catch (NotSupportedException e)
+        {
+            throw new CudaException(Call, CudaResult.NotSupported, e.Message, name);
+        }
+        return new CuFunction(context.Add(new EmulatedFunction(module, kernel, _device)));
     }
 
     public override (DevicePointer Address, long Bytes) GetGlobal(CuModule module, string name)
@@ -164,18 +172,7 @@ public sealed partial class EmulatedCudaDriver : CudaDriver, IDisposable
         kernel.CheckDimensions(grid, block, sharedBytes);
         byte[] parameters = kernel.Pack(args, grid, block, sharedBytes);
         var counters = Options.Mode == ExecutionMode.Counted ? _counters.GetOrAdd(kernel.Kernel, static kernel => new KernelCounters(kernel)) : null;
-        var options = new LaunchOptions
-        {
-            Mode = Options.Mode,
-            ScheduleSeed = Options.ScheduleSeed,
-            ApproximationSeed = Options.ApproximationSeed,
-            InstructionBudget = Options.InstructionBudget,
-            Workers = Options.Workers,
-            TensorCores = _device.ComputeCapability >= 90 ? TensorCoreGeneration.Hopper : TensorCoreGeneration.Ampere,
-            Output = Options.Output is { } output ? output.Write : null,
-            Counters = counters,
-        };
-        Give(context, new KernelWork(new KernelLaunch(kernel.Linked, grid, block, sharedBytes, parameters, context.Memory, options)), stream, Call);
+        Give(context, new KernelWork(new KernelLaunch(kernel.Linked, grid, block, sharedBytes, parameters, context.Memory, LaunchOptionsFor(counters))), stream, Call);
     }
 
     /// <summary>Destroys the context if its user has not.</summary>
@@ -187,6 +184,18 @@ public sealed partial class EmulatedCudaDriver : CudaDriver, IDisposable
             _primary = null;
         }
     }
+
+    private LaunchOptions LaunchOptionsFor(KernelCounters? counters) => new()
+    {
+        Mode = Options.Mode,
+        ScheduleSeed = Options.ScheduleSeed,
+        ApproximationSeed = Options.ApproximationSeed,
+        InstructionBudget = Options.InstructionBudget,
+        Workers = Options.Workers,
+        TensorCores = _device.ComputeCapability >= 90 ? TensorCoreGeneration.Hopper : TensorCoreGeneration.Ampere,
+        Output = Options.Output is { } output ? output.Write : null,
+        Counters = counters,
+    };
 
     private DeviceModel Model(int device) => device == 0 ? _device
         : throw new CudaException("cuDeviceGet", CudaResult.InvalidDevice, $"device {device}: the emulator has device 0");

@@ -12,6 +12,10 @@ public static class GridExecutor
     /// <summary>Blocks that a worker runs at a time, when they do not end.</summary>
     private const int MostTogether = 64;
 
+    /// <summary>Finds the code for all instructions of a kernel, which is done once.</summary>
+    /// <exception cref="NotSupportedException">An instruction that the emulator does not execute.</exception>
+    public static void Prepare(LinkedKernel kernel, LaunchOptions options) => Program.For(kernel, options);
+
     /// <summary>Runs to completion, blocks in parallel.</summary>
     /// <exception cref="Checks.EmulationFaultException">The kernel was stopped; other blocks may have run or not.</exception>
     /// <exception cref="NotSupportedException">An instruction that the emulator does not execute; nothing has run.</exception>
@@ -31,6 +35,8 @@ public static class GridExecutor
         else
             Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, Work);
         failure?.Throw();
+        if (launch.Options.Counters is { } counters)
+            counters.Launches++;
 
         void Work(int worker)
         {

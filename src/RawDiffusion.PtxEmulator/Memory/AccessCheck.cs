@@ -37,6 +37,8 @@ internal static unsafe class AccessCheck
         problem = default;
         bool strong = access.IsSynchronizing || access.Kind == AccessKind.Atomic;
         bool reads = access.Kind != AccessKind.Write, writes = access.Kind != AccessKind.Read;
+        var order = access.Order;
+        uint allBefore = order.AllBefore;
         ulong prefix = AccessRecord.Prefix(tag, (uint)access.Block, access.Time);
         int bytes = access.Bytes;
         for (uint left = lanes; left != 0; left &= left - 1)
@@ -53,9 +55,11 @@ internal static unsafe class AccessCheck
             var now = AccessRecord.Of(prefix, access.FirstThread + lane, part, writes, strong);
             for (long word = offset >> 2; word <= last; word++)
             {
+                if (writes ? WriteIsPlain(races, word, now, allBefore, access.Pc) : ReadIsPlain(races, word, now, allBefore, access.Pc))
+                    continue;
                 bool fine = writes
                     ? Write(races, word, now, lane, memory, in access, offset, ref problem)
-                    : Read(races, word, now, access.Order, access.Pc, ref problem);
+                    : Read(races, word, now, order, access.Pc, ref problem);
                 if (!fine)
                 {
                     problem.Lane = lane;
@@ -69,7 +73,49 @@ internal static unsafe class AccessCheck
         return true;
     }
 
+    /// <summary>
+    /// The usual case of a read, decided without asking the order: what was written was so before a barrier of the block or by this thread,
+    /// and either this read is to be remembered in place of an old one or two others of the same time are already.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool ReadIsPlain(RaceTable races, long word, AccessRecord now, uint allBefore, int pc)
+    {
+        if (!IsOld(races.Writes[word], now, allBefore))
+            return false;
+        ulong* slots = races.Reads + 2 * word;
+        if (IsOld(slots[0], now, allBefore))
+        {
+            // Of the reads of parts of a word the slow way keeps the sum.
+            if (now.Bytes != 15)
+                return false;
+            slots[0] = now.Bits;
+            races.ReadPlaces[2 * word] = (ushort)pc;
+            return true;
+        }
+        return ((slots[0] ^ now.Bits) & AccessRecord.EpochMask) == 0 && ((slots[1] ^ now.Bits) & AccessRecord.EpochMask) == 0;
+    }
+
+    /// <summary>The usual case of a write: all that is remembered was before a barrier of the block or by this thread.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool WriteIsPlain(RaceTable races, long word, AccessRecord now, uint allBefore, int pc)
+    {
+        ulong* slots = races.Reads + 2 * word;
+        if (now.Bytes != 15 || !IsOld(races.Writes[word], now, allBefore) || !IsOld(slots[0], now, allBefore) || !IsOld(slots[1], now, allBefore))
+            return false;
+        races.Writes[word] = now.Bits;
+        races.WritePlaces[word] = (ushort)pc;
+        return true;
+    }
+
+    /// <summary>Whether a record is of another launch, of this thread, or of this block before a barrier of all its threads.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool IsOld(ulong record, AccessRecord now, uint allBefore)
+    {
+        ulong difference = record ^ now.Bits;
+        return difference >> 56 != 0 || difference >> 24 == 0
+            || (difference >> 34 == 0 && BlockOrder.Earlier(new AccessRecord(record).Time, allBefore));
+    }
+
     private static bool Read(RaceTable races, long word, AccessRecord now, BlockOrder order, int pc, ref AccessProblem problem)
     {
         var written = new AccessRecord(races.Writes[word]);

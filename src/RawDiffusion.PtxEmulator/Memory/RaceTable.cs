@@ -16,6 +16,9 @@ internal readonly record struct AccessRecord(ulong Bits)
 
     public const uint TimeMask = (1u << TimeBits) - 1, BlockMask = (1u << BlockBits) - 1, TagMask = (1u << TagBits) - 1;
 
+    /// <summary>The bits of tag, block and time.</summary>
+    public const ulong EpochMask = ~((1ul << 34) - 1) | ((ulong)TimeMask << 6);
+
     private const ulong StrongBit = 1ul << 4, WriteBit = 1ul << 5;
 
     // From the lowest bit: bytes 4, strong 1, write 1, time 18, thread 10, block 22, tag 8.

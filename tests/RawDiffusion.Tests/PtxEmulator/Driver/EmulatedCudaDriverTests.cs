@@ -210,4 +210,101 @@ public sealed class EmulatedCudaDriverTests : IDisposable
         Assert.Equal(7, values[12]);
         _driver.Free(pointer);
     }
+
+    [SkippableFact]
+    public void PrintingGoesToTheWriter()
+    {
+        TestNvrtc.Require();
+        var output = new StringWriter();
+        using var driver = new EmulatedCudaDriver(new EmulatorOptions { Output = output, Workers = 1 });
+        using var context = new CudaContext(driver);
+        Load(context, """
+            extern "C" __global__ void k(float x) { if (threadIdx.x < 2) printf("%d: %.2f %s\n", threadIdx.x + blockIdx.x * 10, x, "ok"); }
+            """).Launch(2, 32, 0, 1.5f);
+        context.Synchronize();
+        Assert.Equal("0: 1.50 ok\n1: 1.50 ok\n10: 1.50 ok\n11: 1.50 ok\n", output.ToString());
+    }
+
+    [SkippableFact]
+    public void CountsOfAllLaunchesOfAKernelAddUp()
+    {
+        TestNvrtc.Require();
+        using var driver = new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Counted });
+        using var context = new CudaContext(driver);
+        var kernel = Load(context, "extern \"C\" __global__ void k(float* x) { x[blockIdx.x * 64 + threadIdx.x] += 1.0f; }");
+        using var x = context.Allocate(4 * 128, "x");
+        for (int i = 0; i < 3; i++)
+            kernel.Launch(2, 64, 0, x.Pointer);
+        context.Synchronize();
+        var counters = Assert.Single(driver.Counters);
+        Assert.Equal((3, 6, 12), (counters.Launches, counters.Blocks, counters.Warps));
+        // A load and a store of 512 bytes each, in sectors of 32.
+        Assert.Equal(3 * 2 * 512, counters.Instructions.Sum(row => row.GlobalBytes));
+        Assert.Equal(3 * 2 * 16, counters.Instructions.Sum(row => row.GlobalSectors));
+        Assert.Equal(3 * 128, counters.Instructions.Sum(row => row.Flops));
+    }
+
+    [SkippableFact]
+    public void AFaultLosesTheContextAndNoOther()
+    {
+        TestNvrtc.Require();
+        using var driver = new EmulatedCudaDriver();
+        using (var context = new CudaContext(driver))
+        {
+            Load(context, "extern \"C\" __global__ void k(float* x) { x[threadIdx.x] = 1.0f; }").Launch(1, 32, 0, DevicePointer.Null);
+            Assert.Throws<EmulatedFaultException>(context.Synchronize);
+            Assert.True(context.IsLost);
+            Assert.False(_context.IsLost);
+        }
+        using var next = new CudaContext(driver);
+        using var x = next.Allocate(128);
+        Load(next, "extern \"C\" __global__ void k(float* x) { x[threadIdx.x] = 1.0f; }").Launch(1, 32, 0, x.Pointer);
+        next.Synchronize();
+    }
+
+    [SkippableFact]
+    public void TheSameSeedGivesTheSameOrder()
+    {
+        TestNvrtc.Require();
+        string Run(ulong? seed)
+        {
+            var output = new StringWriter();
+            using var driver = new EmulatedCudaDriver(new EmulatorOptions { Output = output, Workers = 1, ScheduleSeed = seed });
+            using var context = new CudaContext(driver);
+            Load(context, "extern \"C\" __global__ void k() { if (threadIdx.x % 32 == 0) printf(\"%d.%d \", blockIdx.x, threadIdx.x / 32); }").Launch(8, 128, 0);
+            context.Synchronize();
+            return output.ToString();
+        }
+        Assert.Equal(string.Concat(Enumerable.Range(0, 32).Select(i => $"{i / 4}.{i % 4} ")), Run(null));
+        Assert.Equal(Run(1), Run(1));
+        Assert.NotEqual(Run(1), Run(null));
+        Assert.NotEqual(Run(1), Run(2));
+        Assert.Equal(Run(null).Split(' ').Order(), Run(2).Split(' ').Order());
+    }
+
+    [SkippableFact]
+    public void AnEstimateOfRegistersGrowsWithWhatLivesAtOnce()
+    {
+        TestNvrtc.Require();
+        var small = Load(_context, "extern \"C\" __global__ void k(float* x) { x[threadIdx.x] = 1.0f; }");
+        var large = Load(_context, """
+            extern "C" __global__ void k(float* x)
+            {
+                float v[64];
+                #pragma unroll
+                for (int i = 0; i < 64; i++)
+                    v[i] = x[i * 32 + threadIdx.x];
+                __syncthreads();
+                #pragma unroll
+                for (int i = 0; i < 64; i++)
+                    x[i * 32 + threadIdx.x] = v[63 - i];
+            }
+            """);
+        Assert.InRange(small.Registers, 16, 24);
+        Assert.InRange(large.Registers, 64, 110);
+        Assert.True(large.MaxActiveBlocks(256, 0) < small.MaxActiveBlocks(256, 0));
+    }
+
+    private static CudaKernel Load(CudaContext context, string source) =>
+        context.LoadModule(new KernelCompiler(cacheFolder: null).Compile(new KernelSource("kernel.cu", source), context.Target)).GetKernel("k");
 }

@@ -178,4 +178,46 @@ public sealed class UninitializedHazardTests : HazardLab
             """, 1, 8, 0, Ints(16, "x").Pointer, Ints(16, "y").Pointer);
         AssertReport(report, HazardKind.UninitializedRead, StateSpace.Local, thread: (7, 0, 0));
     }
+
+    [SkippableFact]
+    public void AnAsynchronousCopyThatIsNotWaitedFor()
+    {
+        var report = Fault("""
+            extern "C" __global__ void k(int* x, int* y)
+            {
+                __shared__ int tile[32];
+                int i = threadIdx.x;
+                tile[i] = 0;
+                unsigned at = (unsigned)__cvta_generic_to_shared(&tile[i]);
+                asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" :: "r"(at), "l"(x + i) : "memory");
+                asm volatile("cp.async.commit_group;" ::: "memory");
+                y[i] = tile[i]; // here
+                asm volatile("cp.async.wait_group 0;" ::: "memory");
+            }
+            """, 1, 32, 0, Ints(32, "x").Pointer, Ints(32, "y").Pointer);
+        AssertReport(report, HazardKind.UninitializedRead, StateSpace.Shared, thread: (0, 0, 0), allocation: "byte 0 of __shared__ tile");
+    }
+
+    [SkippableFact]
+    public void AnAsynchronousCopyOfAnotherThreadThatWasWaitedForTooLittle()
+    {
+        var report = Fault("""
+            extern "C" __global__ void k(int* x, int* y)
+            {
+                __shared__ int tile[2][32];
+                int i = threadIdx.x;
+                unsigned at = (unsigned)__cvta_generic_to_shared(&tile[0][i]);
+                asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" :: "r"(at), "l"(x + i) : "memory");
+                asm volatile("cp.async.commit_group;" ::: "memory");
+                asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" :: "r"(at + 128), "l"(x + 32 + i) : "memory");
+                asm volatile("cp.async.commit_group;" ::: "memory");
+                asm volatile("cp.async.wait_group 1;" ::: "memory");
+                __syncthreads();
+                int sum = tile[0][31 - i];
+                sum += tile[1][31 - i]; // here
+                y[i] = sum;
+            }
+            """, 1, 32, 0, Ints(64, "x").Pointer, Ints(32, "y").Pointer);
+        AssertReport(report, HazardKind.UninitializedRead, StateSpace.Shared, thread: (0, 0, 0), allocation: "byte 252 of __shared__ tile");
+    }
 }
