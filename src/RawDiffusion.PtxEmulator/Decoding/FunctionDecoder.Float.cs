@@ -94,7 +94,9 @@ internal sealed partial class FunctionDecoder
         var i = Instruction.Create(opcode, type);
         i.Flags = InstructionFlags.Approx;
         i.Rounding = Rounding.Nearest;
-        if (opcode != Opcode.Tanh)
+        if (half && opcode == Opcode.Ex2 && type is PtxType.BF16 or PtxType.BF16x2)
+            Want("ftz");
+        else if (!half && opcode != Opcode.Tanh)
             i.Flags |= Flag("ftz", InstructionFlags.Ftz);
         Sources(ref i, type, 2);
         Emit(i);

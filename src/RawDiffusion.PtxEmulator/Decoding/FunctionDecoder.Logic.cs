@@ -157,12 +157,7 @@ internal sealed partial class FunctionDecoder
         i.Mode = (byte)(Take("f4e") ? PermuteMode.Forward4Extract : Take("b4e") ? PermuteMode.Backward4Extract
             : Take("rc8") ? PermuteMode.Replicate8 : Take("ecl") ? PermuteMode.EdgeClampLeft : Take("ecr") ? PermuteMode.EdgeClampRight
             : Take("rc16") ? PermuteMode.Replicate16 : PermuteMode.Index);
-        Operands(4);
-        Destination(ref i, 0, PtxType.B32);
-        int a = Source(1, PtxType.B32), b = Source(2, PtxType.B32), c = Source(3, PtxType.B32);
-        BeginList(ref i);
-        foreach (int slot in (ReadOnlySpan<int>)[a, b, c])
-            Add(ref i, slot);
+        Sources(ref i, PtxType.B32, 4);
         Emit(i);
     }
 
@@ -172,12 +167,11 @@ internal sealed partial class FunctionDecoder
         var i = Instruction.Create(Opcode.Lop3, PtxType.B32);
         Operands(5);
         Destination(ref i, 0, PtxType.B32);
-        int a = Source(1, PtxType.B32), b = Source(2, PtxType.B32), c = Source(3, PtxType.B32);
+        i.A = Source(1, PtxType.B32);
+        i.B = Source(2, PtxType.B32);
+        i.C = Source(3, PtxType.B32);
         i.Offset = _p.Operands[4] is PtxImmediate { Kind: PtxImmediateKind.Integer, Bits: <= 255 } table ? (int)table.Bits
             : throw Refuse("the table is a constant from 0 to 255");
-        BeginList(ref i);
-        foreach (int slot in (ReadOnlySpan<int>)[a, b, c])
-            Add(ref i, slot);
         Emit(i);
     }
 }

@@ -74,6 +74,9 @@ internal sealed partial class FunctionDecoder
         i.Space = SetAddress(ref i, _p.Operands[0], space);
         if (i.Space == StateSpace.Constant || (i.Space == StateSpace.Parameter && _frame is null))
             throw Refuse("this memory is only read");
+        i.DeclaredType = StoredType(_p.Operands[1], i.Type);
+        // Constants have the size of the registers that they are stored with.
+        var type = i.DeclaredType.Bytes() == 8 && i.Type.Bytes() < 8 ? TypeNames.Bits(8) : i.Type;
         if (i.Vector == 1)
         {
             i.B = Source(1, i.Type, true);
@@ -81,10 +84,27 @@ internal sealed partial class FunctionDecoder
         else
         {
             BeginList(ref i);
-            AddVector(ref i, _p.Operands[1], i.Vector, i.Type, false, true);
+            foreach (var element in Elements(_p.Operands[1], i.Vector))
+                Add(ref i, Source(element, element is PtxImmediate ? type : i.Type, true));
         }
         Emit(i);
     }
+
+    /// <summary>The type of the registers that are stored, which may be wider than what is stored; of constants the latter.</summary>
+    private PtxType StoredType(PtxOperand operand, PtxType stored)
+    {
+        var found = PtxType.None;
+        foreach (var element in operand is PtxVector vector ? vector.Elements : [operand])
+        {
+            if (element is PtxName name && _scope.TryFind(name.Name, _kernel.Registers, _p.Line, out var symbol) && symbol.Kind == SymbolKind.Register)
+                found = OfOneSize(found, symbol.Type);
+        }
+        return found == PtxType.None ? stored : found;
+    }
+
+    private PtxType OfOneSize(PtxType first, PtxType second) =>
+        first == PtxType.None || first.Bytes() == second.Bytes() || (first.Bytes() < 8 && second.Bytes() < 8) ? second
+            : throw Refuse("the registers have different sizes");
 
     private AtomicOperation TakeAtomicOperation() =>
         Take("add") ? AtomicOperation.Add : Take("min") ? AtomicOperation.Minimum : Take("max") ? AtomicOperation.Maximum

@@ -213,18 +213,29 @@ internal sealed partial class FunctionDecoder
     /// <summary>The elements of {a, b}, or the one operand without braces; a sink is -1 where destinations are wanted.</summary>
     private void AddVector(ref Instruction i, PtxOperand operand, int count, PtxType type, bool destinations, bool wider = false)
     {
-        PtxOperand[] elements = operand is PtxVector vector ? vector.Elements : [operand];
-        if (elements.Length != count)
-            throw Refuse($"a vector of {count} is wanted in place of one of {elements.Length}");
-        foreach (var element in elements)
+        var found = PtxType.None;
+        foreach (var element in Elements(operand, count))
         {
             if (!destinations)
+            {
                 Add(ref i, Source(element, type, wider));
+            }
             else if (element is PtxName { IsSink: true })
+            {
                 Add(ref i, -1);
+            }
             else
-                Add(ref i, Register(element, type, wider, out i.DeclaredType));
+            {
+                Add(ref i, Register(element, type, wider, out var declared));
+                i.DeclaredType = found = OfOneSize(found, declared);
+            }
         }
+    }
+
+    private PtxOperand[] Elements(PtxOperand operand, int count)
+    {
+        PtxOperand[] elements = operand is PtxVector vector ? vector.Elements : [operand];
+        return elements.Length == count ? elements : throw Refuse($"a vector of {count} is wanted in place of one of {elements.Length}");
     }
 
     /// <summary>

@@ -10,7 +10,7 @@ internal sealed partial class FunctionDecoder
         Want("sync");
         Want("aligned");
         var shape = Take("m16n8k4") ? MmaShape.M16N8K4 : Take("m16n8k8") ? MmaShape.M16N8K8 : Take("m16n8k16") ? MmaShape.M16N8K16
-            : Take("m16n8k32") ? MmaShape.M16N8K32 : Take("m8n8k4") ? MmaShape.M8N8K4 : throw Refuse("this shape is not supported");
+            : Take("m8n8k4") ? MmaShape.M8N8K4 : throw Refuse("this shape is not supported");
         Want("row");
         Want("col");
         PtxType d = TakeMatrixType(), a = TakeMatrixType(), b = TakeMatrixType(), c = TakeMatrixType();
@@ -21,14 +21,11 @@ internal sealed partial class FunctionDecoder
             (PtxType.TF32, MmaShape.M16N8K4) => (2, 1),
             (PtxType.TF32, MmaShape.M16N8K8) => (4, 2),
             (PtxType.F64, MmaShape.M8N8K4) => (1, 1),
-            (PtxType.S8 or PtxType.U8, MmaShape.M16N8K16) => (2, 1),
-            (PtxType.S8 or PtxType.U8, MmaShape.M16N8K32) => (4, 2),
             _ => throw Refuse("this shape has no such type"),
         };
         var accumulator = a switch
         {
             PtxType.F64 => PtxType.F64,
-            PtxType.S8 or PtxType.U8 => PtxType.S32,
             PtxType.F16 when d == PtxType.F16 => PtxType.F16,
             _ => PtxType.F32,
         };
@@ -37,8 +34,6 @@ internal sealed partial class FunctionDecoder
         var i = Instruction.Create(Opcode.Mma, accumulator);
         i.SourceType = a;
         i.Mode = (byte)shape;
-        if (accumulator == PtxType.S32)
-            i.Flags |= Flag("satfinite", InstructionFlags.Sat);
         int count = accumulator is PtxType.F16 or PtxType.F64 ? 2 : 4;
         var part = accumulator switch { PtxType.F16 => PtxType.F16x2, var t => t };
         var factor = a == PtxType.F64 ? PtxType.F64 : PtxType.B32;
@@ -59,7 +54,7 @@ internal sealed partial class FunctionDecoder
     private PtxType TakeMatrixType()
     {
         var type = TakeType();
-        Allow(type is PtxType.F16 or PtxType.BF16 or PtxType.TF32 or PtxType.F32 or PtxType.F64 or PtxType.S8 or PtxType.U8 or PtxType.S32, type);
+        Allow(type is PtxType.F16 or PtxType.BF16 or PtxType.TF32 or PtxType.F32 or PtxType.F64, type);
         return type;
     }
 

@@ -259,9 +259,9 @@ internal static unsafe class Comparisons
                 FloatClass.Infinite => T.IsInfinity(value),
                 FloatClass.Number => !T.IsNaN(value),
                 FloatClass.NotANumber => T.IsNaN(value),
-                FloatClass.Normal => T.IsNormal(value),
-                // Zeros count as subnormal here, as they do in testp.
-                _ => T.IsSubnormal(value) || T.IsZero(value),
+                // Zeros count as normal here.
+                FloatClass.Normal => T.IsNormal(value) || T.IsZero(value),
+                _ => T.IsSubnormal(value),
             };
             bits |= is_ ? 1u << lane : 0;
         }

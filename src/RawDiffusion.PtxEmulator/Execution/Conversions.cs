@@ -233,7 +233,7 @@ internal static unsafe class Conversions
             if (i->Has(InstructionFlags.Sat))
                 result = result > 0 ? Math.Min(result, 1) : 0;
             if (i->Has(InstructionFlags.Relu))
-                result = result < 0 || double.IsNegative(result) ? 0 : result;
+                result = !double.IsNaN(result) && double.IsNegative(result) ? 0 : result;
             if (i->Has(InstructionFlags.Ftz) && to == PtxType.F32 && float.IsSubnormal((float)result))
                 result = Math.CopySign(0.0, result);
             return Write(to, result);

@@ -141,21 +141,25 @@ internal static unsafe class Halves
     {
         uint* a = (uint*)(w.R + i->A), b = (uint*)(w.R + i->B), d = (uint*)(w.R + i->D);
         uint* c = i->C < 0 ? a : (uint*)(w.R + i->C);
+        bool flush = i->Has(InstructionFlags.Ftz);
         for (; mask != 0; mask &= mask - 1)
         {
             int lane = BitOperations.TrailingZeroCount(mask);
             uint result = 0;
             for (int k = 0; k < TWidth.Count; k++)
             {
-                float value = TOp.Invoke(TFormat.Read(a[lane] >> (16 * k)), TFormat.Read(b[lane] >> (16 * k)), TFormat.Read(c[lane] >> (16 * k)));
+                float value = TOp.Invoke(TFormat.Read(Flushed(a[lane] >> (16 * k))), TFormat.Read(Flushed(b[lane] >> (16 * k))), TFormat.Read(Flushed(c[lane] >> (16 * k))));
                 if (typeof(TAfter) == typeof(Unit))
                     value = value > 0 ? Math.Min(value, 1) : 0;
                 else if (typeof(TAfter) == typeof(Positive))
-                    value = value < 0 ? 0 : value;
-                result |= TFormat.Write(value) << (16 * k);
+                    value = value <= 0 ? 0 : value;
+                result |= (uint)(ushort)Flushed(TFormat.Write(value)) << (16 * k);
             }
             d[lane] = result;
         }
+
+        // .ftz is there for f16 alone: subnormal numbers become zeros of their sign.
+        uint Flushed(uint half) => flush && (half & 0x7C00) == 0 ? half & 0x8000 : half;
     }
 
     private readonly struct NegateOne : IScalar<uint, uint>

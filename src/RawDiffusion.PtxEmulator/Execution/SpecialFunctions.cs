@@ -199,7 +199,7 @@ internal static unsafe class SpecialFunctions
             float result = (float)quotient;
             // A unit is between 2^-24 and 2^-23 of the number: one and a half of the smaller and rounding stay within two.
             if (float.IsNormal(result))
-                result = (float)(quotient * (1 + Amount(w, BitConverter.DoubleToUInt64Bits(quotient)) * 1.5 / (1 << 23)));
+                result = (float)(quotient * (1 + Amount(w, BitConverter.DoubleToUInt64Bits(quotient)) * 1.5 / (1 << 24)));
             d[lane] = float.IsNaN(result) ? BitConverter.UInt32BitsToSingle(0x7FFFFFFF) : Flushed(result);
         }
 
@@ -265,15 +265,25 @@ internal static unsafe class SpecialFunctions
     private static nint Half(in Instruction i) => (i.Opcode, i.Type) switch
     {
         (Opcode.Ex2, PtxType.F16) => At(&Scalar1<HalfFunction<Halves.F16, Power>, uint, uint>),
-        (Opcode.Ex2, PtxType.BF16) => At(&Scalar1<HalfFunction<Halves.BF16, Power>, uint, uint>),
+        (Opcode.Ex2, PtxType.BF16) => At(&Scalar1<HalfFunction<FlushedBrain, Power>, uint, uint>),
         (Opcode.Ex2, PtxType.F16x2) => At(&Scalar1<HalfPair<Halves.F16, Power>, uint, uint>),
-        (Opcode.Ex2, PtxType.BF16x2) => At(&Scalar1<HalfPair<Halves.BF16, Power>, uint, uint>),
+        (Opcode.Ex2, PtxType.BF16x2) => At(&Scalar1<HalfPair<FlushedBrain, Power>, uint, uint>),
         (Opcode.Tanh, PtxType.F16) => At(&Scalar1<HalfFunction<Halves.F16, Tangent>, uint, uint>),
         (Opcode.Tanh, PtxType.BF16) => At(&Scalar1<HalfFunction<Halves.BF16, Tangent>, uint, uint>),
         (Opcode.Tanh, PtxType.F16x2) => At(&Scalar1<HalfPair<Halves.F16, Tangent>, uint, uint>),
         (Opcode.Tanh, PtxType.BF16x2) => At(&Scalar1<HalfPair<Halves.BF16, Tangent>, uint, uint>),
         _ => 0,
     };
+
+    /// <summary>ex2 has bf16 with .ftz only: subnormal numbers become zeros of their sign.</summary>
+    private struct FlushedBrain : Halves.IFormat
+    {
+        public static float Read(uint bits) => Halves.BF16.Read(Flushed(bits));
+
+        public static uint Write(float value) => Flushed(Halves.BF16.Write(value));
+
+        private static uint Flushed(uint bits) => (bits & 0x7F80) == 0 ? bits & 0x8000 : bits;
+    }
 
     private readonly struct Power : IScalar<double, double>
     {
