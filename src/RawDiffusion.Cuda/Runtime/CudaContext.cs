@@ -103,6 +103,10 @@ public sealed class CudaContext : IDisposable
     /// <exception cref="DeviceOutOfMemoryException">Neither the pool nor the device has that much.</exception>
     public DeviceBuffer Allocate(long bytes, string? owner = null) => _pool.Take(bytes, owner);
 
+    /// <summary>Memory that takes nothing from what waits in the pool, which a capture that comes next may need to the last block.</summary>
+    /// <inheritdoc cref="Allocate"/>
+    public DeviceBuffer AllocateNew(long bytes, string? owner = null) => _pool.Take(bytes, owner, isNew: true);
+
     /// <summary>Gives memory that the pool holds and nobody uses back to the device.</summary>
     public void ReleaseCachedMemory() => _pool.ReleaseCached();
 

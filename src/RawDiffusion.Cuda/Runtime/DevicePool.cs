@@ -61,7 +61,8 @@ internal sealed class DevicePool(CudaContext context)
         }
     }
 
-    public DeviceBuffer Take(long bytes, string? owner)
+    /// <param name="isNew">Whether what waits in the pool is left there for others.</param>
+    public DeviceBuffer Take(long bytes, string? owner, bool isNew = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         context.Bind();
@@ -70,7 +71,7 @@ internal sealed class DevicePool(CudaContext context)
             ObjectDisposedException.ThrowIf(_closed, context);
             CollectLocked();
             var (index, capacity) = SizeClass(bytes);
-            var block = Find(index) ?? Make(index, capacity, bytes);
+            var block = (isNew ? null : Find(index)) ?? Make(index, capacity, bytes);
             block.InUse = true;
             block.Owner = owner;
             // What the block has beyond the bytes asked for stays out of bounds.

@@ -9,43 +9,47 @@ namespace RawDiffusion.Diffusion.Objectives;
 public sealed class NoisedBatch : TrainingBatch
 {
     private readonly ConditionalNetwork _network;
-    private readonly Tensor _xt, _times, _target;
-    private readonly Tensor? _labels;
+    private readonly DiscreteSchedule _schedule;
+    private readonly Generator _generator;
+    private readonly Parameterisation _parameterisation;
 
     /// <param name="x0">A batch of data [n, ...].</param>
     /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
-    /// <param name="generator">Draws the steps and the noise.</param>
+    /// <param name="generator">Draws the steps, here, and the noise.</param>
     /// <exception cref="ArgumentException">The network says the score, whose error has no useful scale of its own.</exception>
     public NoisedBatch(
         ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Generator generator,
         Parameterisation parameterisation = Parameterisation.Epsilon)
-        : this(network, schedule, x0, labels, Tensor.From(schedule.DrawSteps(x0.Shape[0], generator), [x0.Shape[0]], x0.Device), generator, parameterisation)
     {
+        if (parameterisation == Parameterisation.Score)
+            throw new ArgumentException($"L_simple is not defined for a network that predicts the {parameterisation}.");
+        (_network, _schedule, _generator, _parameterisation) = (network, schedule, generator, parameterisation);
+        var steps = Tensor.From(schedule.DrawSteps(x0.Shape[0], generator), [x0.Shape[0]], x0.Device);
+        Inputs = labels is null ? [x0, steps] : [x0, steps, labels];
     }
 
-    /// <param name="steps">The step of each sample, Int32 [n]; the generator draws only the noise then.</param>
-    /// <inheritdoc cref="NoisedBatch(ConditionalNetwork, DiscreteSchedule, Tensor, Tensor?, Generator, Parameterisation)"/>
-    public NoisedBatch(
-        ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Tensor steps, Generator generator,
-        Parameterisation parameterisation)
+    /// <summary>x_0, the steps and, where there are classes, the labels.</summary>
+    public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <returns>x_t, the network's times, what it should say and, where there are classes, the labels.</returns>
+    /// <inheritdoc/>
+    public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs)
     {
-        var (alpha, sigma, times) = schedule.At(steps);
-        (_xt, var noise) = F.ForwardDiffusion(x0, alpha, sigma, generator);
-        (_network, _times, _labels) = (network, times, labels);
-        _target = parameterisation switch
+        var x0 = inputs[0];
+        var (alpha, sigma, times) = _schedule.At(inputs[1]);
+        var (xt, noise) = F.ForwardDiffusion(x0, alpha, sigma, _generator);
+        var target = _parameterisation switch
         {
-            Parameterisation.Epsilon => noise,
             Parameterisation.X0 => x0,
             Parameterisation.Velocity => PerSample(alpha, x0) * noise - PerSample(sigma, x0) * x0,
-            _ => throw new ArgumentException($"L_simple is not defined for a network that predicts the {parameterisation}."),
+            _ => noise,
         };
+        return [xt, times, target, .. inputs.Skip(2)];
     }
 
-    public override Tensor Loss(int start, int count)
-    {
-        var prediction = _network(_xt.Slice(0, start, count), _times.Slice(0, start, count), _labels?.Slice(0, start, count));
-        return F.MseLoss(prediction, _target.Slice(0, start, count));
-    }
+    /// <inheritdoc/>
+    public override Tensor Loss(IReadOnlyList<Tensor> drawn) =>
+        F.MseLoss(_network(drawn[0], drawn[1], drawn.Count > 3 ? drawn[3] : null), drawn[2]);
 
     /// <summary>values[n] in a shape that broadcasts over samples.</summary>
     private static Tensor PerSample(Tensor values, Tensor samples)

@@ -39,7 +39,8 @@ public static class ClassifierTraining
         var training = Defaults with { Steps = steps };
         var state = NewState(data, training, seed, device);
         var model = (ConvClassifier)state.Model;
-        if (new Trainer(state, training, Batches(model, data, seed, device)).Run(reporter, "judge", stop) == TrainingEnd.Stopped)
+        using var trainer = new Trainer(state, training, Batches(model, data, seed, device));
+        if (trainer.Run(reporter, "judge", stop) == TrainingEnd.Stopped)
             throw new OperationCanceledException(stop);
         state.Ema!.CopyTo(model);
         return model;
@@ -69,7 +70,8 @@ public static class ClassifierTraining
 
     private sealed class LabelledBatch(ConvClassifier model, Batch batch) : TrainingBatch
     {
-        public override Tensor Loss(int start, int count) =>
-            F.CrossEntropy(model.Forward(batch.X.Slice(0, start, count)), batch.Labels!.Slice(0, start, count));
+        public override IReadOnlyList<Tensor> Inputs => [batch.X, batch.Labels!];
+
+        public override Tensor Loss(IReadOnlyList<Tensor> drawn) => F.CrossEntropy(model.Forward(drawn[0]), drawn[1]);
     }
 }

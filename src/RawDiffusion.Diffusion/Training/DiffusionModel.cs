@@ -52,6 +52,7 @@ public sealed class DiffusionModel
         {
             var network = new UNet2D(Fit(config).Unet2d!, generator, device);
             (Network, Forward, Files) = (network, network.Forward, WeightFiles.UNet(network));
+            CanBeRecorded = !network.Config.ConvertsOnTheHost;
             Generators = [("dropout", network.DropoutGenerator)];
         }
     }
@@ -75,6 +76,9 @@ public sealed class DiffusionModel
     public Module Network { get; }
 
     public ConditionalNetwork Forward { get; }
+
+    /// <summary>Whether a forward pass reads nothing from the device.</summary>
+    public bool CanBeRecorded { get; } = true;
 
     /// <summary>How the network's weights are kept.</summary>
     public WeightFiles Files { get; }

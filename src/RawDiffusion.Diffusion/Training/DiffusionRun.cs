@@ -106,7 +106,7 @@ public sealed class DiffusionRun
                 var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
                 return new NoisedBatch(_model.Forward, schedule, batch.X, labels, noise, _model.Parameterisation);
             },
-            _reporter, stop, () => Preview(state));
+            _reporter, stop, () => Preview(state), _model.CanBeRecorded);
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
         try

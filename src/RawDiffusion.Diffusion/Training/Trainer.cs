@@ -23,9 +23,16 @@ public enum TrainingEnd
 /// The training loop: loss, backward pass, clipped optimizer step, moving average. Each step runs in a <see cref="MemoryScope"/>, so a
 /// warm step allocates nothing. All that changes from step to step is in the <see cref="TrainingState"/>.
 /// </summary>
-public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSource source)
+public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSource source) : IDisposable
 {
     private double _learningRate, _gradientNorm;
+    private RecordedTraining? _recorded;
+
+    /// <summary>
+    /// Whether a step is given to the device as a whole, where the device can do so (<see cref="Optim.StepGraph"/>): the same bits, with
+    /// less for the host to do. A network that reads from the device in its forward pass needs false.
+    /// </summary>
+    public bool Records { get; init; } = true;
 
     /// <summary>Called every <see cref="TrainingConfig.LogEvery"/> steps, after the first and after the last.</summary>
     public Action<LogLine>? Log { get; init; }
@@ -37,7 +44,9 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     public Action? Checkpoint { get; init; }
 
     /// <summary>Trains to the end, or until it is asked to stop: the step that is being made is finished first.</summary>
-    /// <exception cref="DivergedException">The loss or the gradient is not finite; the weights are still those before that step.</exception>
+    /// <exception cref="DivergedException">
+    /// The loss or the gradient is not finite. The weights are still those before that step, unless it was recorded: then they are spoilt.
+    /// </exception>
     public TrainingEnd Run(IRunReporter reporter, string phase, CancellationToken stop)
     {
         var clock = Stopwatch.StartNew();
@@ -78,23 +87,16 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     }
 
     /// <summary>Makes one step.</summary>
-    /// <exception cref="DivergedException">The loss or the gradient is not finite; the weights are still those before the step.</exception>
+    /// <inheritdoc cref="Run" path="/exception"/>
     public void RunStep()
     {
         using var scope = new MemoryScope();
         using var anomaly = new DetectAnomaly(config.DetectAnomaly);
         try
         {
-            double loss = Accumulate(source(FirstSample(), config.Batch));
-            var optimizer = state.Optimizer;
-            optimizer.ClipGradNorm(config.ClipNorm ?? double.PositiveInfinity);
-            _gradientNorm = optimizer.LastGradientNorm;
-            ExpectFinite("gradient", _gradientNorm);
-            optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
-            optimizer.Step();
-            optimizer.ZeroGrad();
-            state.Ema?.Update();
-            state.LossSum += loss;
+            var batch = source(FirstSample(), config.Batch);
+            state.Optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
+            state.LossSum += Records && !config.DetectAnomaly && batch.Inputs[0].Device.CanRecord ? RepeatStep(batch, scope) : MakeStep(batch);
             state.LossCount++;
             state.Samples += config.Batch;
             state.Step++;
@@ -105,15 +107,45 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         }
     }
 
+    /// <summary>Ends the recording of the step, if there is one.</summary>
+    public void Dispose() => _recorded?.Dispose();
+
+    /// <summary>Makes a step call by call.</summary>
+    /// <returns>The loss.</returns>
+    private double MakeStep(TrainingBatch batch)
+    {
+        double loss = Accumulate(batch);
+        var optimizer = state.Optimizer;
+        optimizer.ClipGradNorm(config.ClipNorm ?? double.PositiveInfinity);
+        _gradientNorm = optimizer.LastGradientNorm;
+        ExpectFinite("gradient", _gradientNorm);
+        optimizer.Step();
+        optimizer.ZeroGrad();
+        state.Ema?.Update();
+        return loss;
+    }
+
+    /// <summary>Makes a step as a whole.</summary>
+    private double RepeatStep(TrainingBatch batch, MemoryScope scope)
+    {
+        _recorded ??= new RecordedTraining(state, config, batch, scope);
+        double loss = _recorded.Run(batch);
+        _gradientNorm = state.Optimizer.LastGradientNorm;
+        ExpectFinite("loss", loss);
+        ExpectFinite("gradient", _gradientNorm);
+        return loss;
+    }
+
     /// <summary>The mean loss of a batch; its gradients are added up part by part.</summary>
     private double Accumulate(TrainingBatch batch)
     {
         int size = config.Batch / config.Accumulate;
+        var drawn = batch.Draw(batch.Inputs);
         double sum = 0;
         for (int part = 0; part < config.Accumulate; part++)
         {
             using var scope = new MemoryScope();
-            var loss = batch.Loss(part * size, size);
+            var loss = batch.Loss(drawn, part * size, size);
             if (config.Accumulate > 1)
                 loss /= config.Accumulate;
             double value = loss.Item();

@@ -24,6 +24,9 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
 
     public Ema? Ema { get; } = ema;
 
+    /// <summary>All that random numbers are drawn from in a step.</summary>
+    public IReadOnlyList<(string Name, Generator Generator)> Generators { get; } = generators;
+
     /// <summary>Optimizer steps made so far.</summary>
     public int Step { get; internal set; }
 
@@ -60,7 +63,7 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
             LossCount = LossCount,
             LoggedLoss = LoggedLoss,
             EmaSteps = Ema?.StepCount,
-            Generators = generators.ToDictionary(g => g.Name, g => g.Generator.Offset),
+            Generators = Generators.ToDictionary(g => g.Name, g => g.Generator.Offset),
         });
     }
 
@@ -86,7 +89,7 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
         ReadTensors(Path.Combine(folder, OptimizerFile), Model.Parameters()[0].Device, Optimizer.LoadStateDict);
         if (Optimizer.StepCount != saved.Step)
             throw new FileFormatException(path, $"it is of step {saved.Step}, but {OptimizerFile} is of step {Optimizer.StepCount}");
-        foreach (var (name, generator) in generators)
+        foreach (var (name, generator) in Generators)
         {
             generator.Offset = saved.Generators.TryGetValue(name, out ulong offset)
                 ? offset

@@ -240,6 +240,9 @@ public abstract class Backend
     /// <returns>Null on a device that does at once what it is asked, where a repetition would save nothing; the work is not called then.</returns>
     public abstract RecordedWork? Record(Action work);
 
+    /// <summary>Whether <see cref="Record"/> records.</summary>
+    public abstract bool CanRecord { get; }
+
     /// <summary>Whether a <see cref="Record"/> of this device is going on: nothing can be read back.</summary>
     public abstract bool IsRecording { get; }
 

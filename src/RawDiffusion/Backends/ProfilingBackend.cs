@@ -73,6 +73,8 @@ public sealed partial class ProfilingBackend(Backend inner) : Backend
     /// <summary>Nothing is recorded: calls are to be timed one by one.</summary>
     public override RecordedWork? Record(Action work) => null;
 
+    public override bool CanRecord => false;
+
     public override bool IsRecording => inner.IsRecording;
 
     /// <summary>Begins a call of the method that calls this.</summary>

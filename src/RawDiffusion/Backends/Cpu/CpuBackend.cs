@@ -81,6 +81,8 @@ public sealed unsafe partial class CpuBackend : Backend
 
     public override RecordedWork? Record(Action work) => null;
 
+    public override bool CanRecord => false;
+
     public override bool IsRecording => false;
 
     private static CpuStorage Cpu(Storage storage) => (CpuStorage)storage;

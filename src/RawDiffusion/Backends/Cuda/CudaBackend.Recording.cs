@@ -7,12 +7,17 @@ public partial class CudaBackend
 {
     private Recording? _recording;
 
+    public override bool CanRecord => true;
+
     public override bool IsRecording => _recording is not null;
 
     public override RecordedWork Record(Action work)
     {
         if (_recording is not null)
             throw new InvalidOperationException($"{Name} is recording already; recordings do not nest.");
+        // What earlier runs have left to the garbage collector goes back to the pool, which is all that a recording can take from.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         var recording = new Recording(this);
         try
         {
@@ -43,7 +48,7 @@ public partial class CudaBackend
         /// <summary>A place holds the largest of the structures and keeps the alignment of all.</summary>
         private const int PlaceBytes = 32;
 
-        private readonly DeviceBuffer _numbers = backend.Context.Allocate(Capacity, "numbers of a graph");
+        private readonly DeviceBuffer _numbers = backend.Context.AllocateNew(Capacity, "numbers of a graph");
         private readonly byte[] _written = new byte[Capacity];
         private readonly List<(string Key, Writer Write)> _places = [];
         private CudaGraph? _graph;

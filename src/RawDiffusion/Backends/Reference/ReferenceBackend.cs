@@ -67,6 +67,8 @@ public sealed partial class ReferenceBackend : Backend
 
     public override RecordedWork? Record(Action work) => null;
 
+    public override bool CanRecord => false;
+
     public override bool IsRecording => false;
 
     /// <summary>The elements of a floating storage.</summary>

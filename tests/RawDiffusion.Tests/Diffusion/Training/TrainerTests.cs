@@ -178,16 +178,18 @@ public class TrainerTests
     {
         private readonly Tensor _x = Tensor.Randn(new Generator(7, offset: (ulong)first), [count, 3], Device.Reference);
 
-        public override Tensor Loss(int start, int count)
-        {
-            var x = _x.Slice(0, start, count);
-            return F.MseLoss(model.Forward(x), x.Square().Slice(1, 0, 2));
-        }
+        public override IReadOnlyList<Tensor> Inputs => [_x];
+
+        public override Tensor Loss(IReadOnlyList<Tensor> drawn) => F.MseLoss(model.Forward(drawn[0]), drawn[0].Square().Slice(1, 0, 2));
     }
 
     /// <summary>The same with something done to the loss.</summary>
     private sealed class LossOf(TrainingState state, Func<Tensor, Tensor> change) : TrainingBatch
     {
-        public override Tensor Loss(int start, int count) => change(new Squares((Linear)state.Model, 0, count).Loss(0, count));
+        private readonly Squares _squares = new((Linear)state.Model, 0, Batch);
+
+        public override IReadOnlyList<Tensor> Inputs => _squares.Inputs;
+
+        public override Tensor Loss(IReadOnlyList<Tensor> drawn) => change(_squares.Loss(drawn));
     }
 }
