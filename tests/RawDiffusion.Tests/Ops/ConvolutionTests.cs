@@ -4,18 +4,16 @@ namespace RawDiffusion.Tests.Ops;
 
 public class ConvolutionTests
 {
-    public static TheoryData<string> Devices => ["reference", "cpu"];
-
-    private static Backends.Backend Device(string name) => name == "cpu" ? RawDiffusion.Device.Cpu : RawDiffusion.Device.Reference;
+    public static TheoryData<string> Devices => [.. Device.Names];
 
     [Theory]
     [MemberData(nameof(Devices))]
     public void Is_cross_correlation_with_zero_padding(string device)
     {
         // 3 x 3 image, 2 x 2 kernel, padded above and on the left only. Worked out by hand.
-        var x = Tensor.From(new float[] { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, [1, 3, 3, 1], Device(device));
-        var w = Tensor.From(new float[] { 1, 10, 100, 1000 }, [1, 2, 2, 1], Device(device));
-        var b = Tensor.From(new float[] { 0.5f }, [1], Device(device));
+        var x = Tensor.From(new float[] { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, [1, 3, 3, 1], Device.Parse(device));
+        var w = Tensor.From(new float[] { 1, 10, 100, 1000 }, [1, 2, 2, 1], Device.Parse(device));
+        var b = Tensor.From(new float[] { 0.5f }, [1], Device.Parse(device));
         var y = F.Conv2d(x, w, b, new Conv2dOptions { PadTop = 1, PadLeft = 1 });
         Assert.Equal<float>(
             [1000.5f, 2100.5f, 3200.5f, 4010.5f, 5421.5f, 6532.5f, 7040.5f, 8754.5f, 9865.5f],
@@ -27,8 +25,8 @@ public class ConvolutionTests
     public void Groups_do_not_see_each_other(string device)
     {
         // Two groups of one channel in, two out: outputs 0, 1 scale channel 0 and outputs 2, 3 channel 1.
-        var x = Tensor.From(new float[] { 3, 5 }, [1, 1, 1, 2], Device(device));
-        var w = Tensor.From(new float[] { 1, 2, 10, 20 }, [4, 1, 1, 1], Device(device));
+        var x = Tensor.From(new float[] { 3, 5 }, [1, 1, 1, 2], Device.Parse(device));
+        var w = Tensor.From(new float[] { 1, 2, 10, 20 }, [4, 1, 1, 1], Device.Parse(device));
         Assert.Equal<float>([3, 6, 50, 100], F.Conv2d(x, w, groups: 2).ToArray());
     }
 
@@ -37,10 +35,10 @@ public class ConvolutionTests
     public void Gradients_are_those_of_the_sum_of_products(string device)
     {
         // y0 = x0 w0 + x1 w1, y1 = x1 w0 + x2 w1.
-        var x = Tensor.From(new float[] { 2, 3, 5 }, [1, 1, 3, 1], Device(device)).RequireGrad();
-        var w = Tensor.From(new float[] { 7, 11 }, [1, 1, 2, 1], Device(device)).RequireGrad();
+        var x = Tensor.From(new float[] { 2, 3, 5 }, [1, 1, 3, 1], Device.Parse(device)).RequireGrad();
+        var w = Tensor.From(new float[] { 7, 11 }, [1, 1, 2, 1], Device.Parse(device)).RequireGrad();
         var y = F.Conv2d(x, w);
-        y.Backward(Tensor.From(new float[] { 1, 10 }, y.Shape, Device(device)));
+        y.Backward(Tensor.From(new float[] { 1, 10 }, y.Shape, Device.Parse(device)));
         Assert.Equal<float>([7, 11 + 70, 110], x.Grad!.ToArray());
         Assert.Equal<float>([2 + 30, 3 + 50], w.Grad!.ToArray());
     }
@@ -49,10 +47,10 @@ public class ConvolutionTests
     public void Pixels_that_no_output_reads_have_gradient_zero()
     {
         // Stride 3 over width 6 with a kernel of 2 reads columns 0, 1, 3, 4.
-        var x = Tensor.Ones([1, 1, 6, 1], RawDiffusion.Device.Cpu).RequireGrad();
-        var w = Tensor.Ones([1, 1, 2, 1], RawDiffusion.Device.Cpu);
+        var x = Tensor.Ones([1, 1, 6, 1], Device.Cpu).RequireGrad();
+        var w = Tensor.Ones([1, 1, 2, 1], Device.Cpu);
         var y = F.Conv2d(x, w, stride: 3);
-        y.Backward(Tensor.Ones(y.Shape, RawDiffusion.Device.Cpu));
+        y.Backward(Tensor.Ones(y.Shape, Device.Cpu));
         Assert.Equal<float>([1, 1, 0, 1, 1, 0], x.Grad!.ToArray());
     }
 
@@ -126,14 +124,14 @@ public class ConvolutionTests
     public void What_is_added_arrives_in_every_pixel_and_its_gradients_are_sums(string device)
     {
         // Two samples of 1 x 2 pixels, one channel to two; a kernel of one tap. y = x w + bias + sampleBias + residual.
-        var x = Tensor.From(new float[] { 1, 2, 3, 4 }, [2, 1, 2, 1], Device(device));
-        var w = Tensor.From(new float[] { 1, 10 }, [2, 1, 1, 1], Device(device));
-        var bias = Tensor.From(new float[] { 0.5f, 0.25f }, [2], Device(device)).RequireGrad();
-        var sampleBias = Tensor.From(new float[] { 100, 200, 300, 400 }, [2, 2], Device(device)).RequireGrad();
-        var residual = Tensor.From(new float[] { 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000 }, [2, 1, 2, 2], Device(device)).RequireGrad();
+        var x = Tensor.From(new float[] { 1, 2, 3, 4 }, [2, 1, 2, 1], Device.Parse(device));
+        var w = Tensor.From(new float[] { 1, 10 }, [2, 1, 1, 1], Device.Parse(device));
+        var bias = Tensor.From(new float[] { 0.5f, 0.25f }, [2], Device.Parse(device)).RequireGrad();
+        var sampleBias = Tensor.From(new float[] { 100, 200, 300, 400 }, [2, 2], Device.Parse(device)).RequireGrad();
+        var residual = Tensor.From(new float[] { 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000 }, [2, 1, 2, 2], Device.Parse(device)).RequireGrad();
         var y = F.Conv2d(x, w, bias, sampleBias: sampleBias, residual: residual);
         Assert.Equal<float>([1101.5f, 2210.25f, 3102.5f, 4220.25f, 5303.5f, 6430.25f, 7304.5f, 8440.25f], y.ToArray());
-        var g = Tensor.From(new float[] { 1, 2, 3, 4, 5, 6, 7, 8 }, y.Shape, Device(device));
+        var g = Tensor.From(new float[] { 1, 2, 3, 4, 5, 6, 7, 8 }, y.Shape, Device.Parse(device));
         y.Backward(g);
         Assert.Equal<float>([1 + 3, 2 + 4, 5 + 7, 6 + 8], sampleBias.Grad!.ToArray());
         Assert.Equal<float>([1 + 3 + 5 + 7, 2 + 4 + 6 + 8], bias.Grad!.ToArray());
@@ -148,8 +146,8 @@ public class ConvolutionTests
             var random = new Random(1);
             var values = row.Inputs.Select(i => Values(random, i.Shape.Count)).ToArray();
             float[] seed = [];
-            var expected = Evaluate(row, values, ref seed, random, RawDiffusion.Device.Reference);
-            var actual = Evaluate(row, values, ref seed, random, RawDiffusion.Device.Cpu);
+            var expected = Evaluate(row, values, ref seed, random, Device.Reference);
+            var actual = Evaluate(row, values, ref seed, random, Device.Cpu);
             for (int i = 0; i < expected.Length; i++)
             {
                 // PyTorch's float32 tolerances, which grow with the root of the number of rounded terms.

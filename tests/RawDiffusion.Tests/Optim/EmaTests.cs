@@ -6,9 +6,10 @@ namespace RawDiffusion.Tests.Optim;
 
 public class EmaTests
 {
+    public static TheoryData<string> Devices => [.. Device.Names];
+
     [Theory]
-    [InlineData("reference")]
-    [InlineData("cpu")]
+    [MemberData(nameof(Devices))]
     public void The_average_follows_the_warm_up_and_then_the_decay(string device)
     {
         var model = new One(Device.Parse(device), 0);

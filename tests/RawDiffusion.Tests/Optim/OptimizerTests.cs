@@ -6,7 +6,7 @@ namespace RawDiffusion.Tests.Optim;
 
 public class OptimizerTests
 {
-    public static TheoryData<string> Devices => ["reference", "cpu"];
+    public static TheoryData<string> Devices => [.. Device.Names];
 
     [Theory]
     [MemberData(nameof(Devices))]
