@@ -34,7 +34,10 @@ public static class GridExecutor
             Work(0);
         else
             Parallel.For(0, workers, new ParallelOptions { MaxDegreeOfParallelism = workers }, Work);
+        if (checks is not null && failure?.SourceException is Checks.EmulationFaultException fault)
+            throw checks.Cause(fault);
         failure?.Throw();
+        checks?.End();
         if (launch.Options.Counters is { } counters)
             counters.Launches++;
 

@@ -17,6 +17,8 @@ internal struct AccessProblem
 
     /// <summary>The instruction of the earlier access.</summary>
     public ushort Place;
+
+    public readonly bool IsRace => Other.Tag != 0;
 }
 
 /// <summary>

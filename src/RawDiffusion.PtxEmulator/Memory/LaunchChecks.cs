@@ -13,6 +13,7 @@ public sealed unsafe class LaunchChecks
 {
     private readonly GlobalMemory _memory;
     private readonly ulong _sequence;
+    private EmulationFaultException? _undefined;
 
     internal LaunchChecks(KernelLaunch launch, GlobalMemory memory, ulong sequence)
     {
@@ -36,10 +37,32 @@ public sealed unsafe class LaunchChecks
             uint lanes = LanesIn(in access, left, allocation.Address, allocation.End);
             left &= ~lanes;
             var shadow = allocation.Shadow!;
-            if (!AccessCheck.Lanes(shadow.Defined, shadow.RacesFor(_sequence), allocation.Address, allocation.Memory, Order.Tag, in access, lanes, out var problem))
-                Fail(in access, problem, StateSpace.Global, problem.Address, _memory.Describe(problem.Address));
+            if (AccessCheck.Lanes(shadow.Defined, shadow.RacesFor(_sequence), allocation.Address, allocation.Memory, Order.Tag, in access, lanes, out var problem))
+                continue;
+            if (problem.IsRace)
+                throw Fault(in access, problem, StateSpace.Global, problem.Address, _memory.Describe(problem.Address));
+            // If another thread writes there in this launch, it was a race that the reader won. So the launch goes on, with the bytes taken
+            // for written.
+            if (_undefined is null)
+                Interlocked.CompareExchange(ref _undefined, Fault(in access, problem, StateSpace.Global, problem.Address, _memory.Describe(problem.Address)), null);
+            for (uint undefined = lanes; undefined != 0; undefined &= undefined - 1)
+                shadow.Defined.Set((long)(access.Addresses[BitOperations.TrailingZeroCount(undefined)] - allocation.Address), access.Bytes);
+            if (!AccessCheck.Lanes(shadow.Defined, shadow.RacesFor(_sequence), allocation.Address, allocation.Memory, Order.Tag, in access, lanes, out problem))
+                throw Fault(in access, problem, StateSpace.Global, problem.Address, _memory.Describe(problem.Address));
         }
     }
+
+    /// <summary>Ends the launch.</summary>
+    /// <exception cref="EmulationFaultException">It has read global memory that was not written, not even later.</exception>
+    public void End()
+    {
+        if (_undefined is not null)
+            throw _undefined;
+    }
+
+    /// <summary>What to report of a launch that was stopped: an undefined read is the cause of what it led to.</summary>
+    public EmulationFaultException Cause(EmulationFaultException fault) =>
+        _undefined is not null && fault.Report.Kind != HazardKind.Race ? _undefined : fault;
 
     /// <summary>The shadow of the memory of blocks, for one thread that executes them one after another.</summary>
     public BlockChecks ForBlocks() => new(this);
@@ -53,7 +76,7 @@ public sealed unsafe class LaunchChecks
         int thread = access.FirstThread + problem.Lane;
         string what = $"{Verb(access.Kind)} of {access.Bytes} byte{(access.Bytes == 1 ? "" : "s")}";
         List<HazardParty> parties = [HazardParty.Of(Launch, access.Block, thread, access.Pc, what)];
-        bool race = problem.Other.Tag != 0;
+        bool race = problem.IsRace;
         if (race)
         {
             // Blocks are numbered by 22 bits in a record, instructions by 16.
@@ -147,12 +170,11 @@ public sealed unsafe class BlockChecks : IDisposable
     {
         if (AccessCheck.Lanes(_sharedDefined, _sharedRaces, 0, memory, _launch.Order.Tag, in access, access.Mask, out var problem))
             return;
-        var fault = _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
-        if (fault.Report.Kind == HazardKind.Race)
-            throw fault;
+        if (problem.IsRace)
+            throw _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
         // If another thread writes there before the next barrier, it was a race that the reader won. So the block goes on, with the bytes
         // taken for written.
-        _undefined ??= fault;
+        _undefined ??= _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
         for (uint left = access.Mask; left != 0; left &= left - 1)
             _sharedDefined.Set((long)access.Addresses[BitOperations.TrailingZeroCount(left)], access.Bytes);
         if (!AccessCheck.Lanes(_sharedDefined, _sharedRaces, 0, memory, _launch.Order.Tag, in access, access.Mask, out problem))

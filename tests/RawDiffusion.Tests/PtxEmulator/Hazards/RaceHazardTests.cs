@@ -320,4 +320,20 @@ public sealed class RaceHazardTests : HazardLab
             """, 2, 32, 0, Ints(1, "lock").Pointer, Ints(1, "total").Pointer);
         AssertRace(report, StateSpace.Global, "'total'");
     }
+
+    [SkippableFact]
+    public void AReadOfFreshMemoryThatAnotherBlockWritesLater()
+    {
+        var report = Fault("""
+            extern "C" __global__ void k(int* x, int* y)
+            {
+                int i = threadIdx.x;
+                if (blockIdx.x == 1)
+                    x[i] = i; // there
+                else
+                    y[i] = x[i]; // here
+            }
+            """, 2, 32, 0, Undefined(32, "x").Pointer, Ints(32, "y").Pointer);
+        AssertRace(report, StateSpace.Global, "'x'");
+    }
 }
