@@ -24,7 +24,7 @@ internal sealed partial class FunctionDecoder
             i.Flags |= Flag("ftz", InstructionFlags.Ftz);
             i.Flags |= Flag("sat", InstructionFlags.Sat);
         }
-        if (opcode == Opcode.Fma && IsHalf(type))
+        if (opcode == Opcode.Fma && IsHalf(type) && !i.Has(InstructionFlags.Sat))
             i.Flags |= Flag("relu", InstructionFlags.Relu);
         Sources(ref i, type, operands);
         Emit(i);

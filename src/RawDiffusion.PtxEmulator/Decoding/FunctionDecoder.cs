@@ -28,6 +28,7 @@ internal sealed partial class FunctionDecoder
     private PtxInstruction _p = null!;
     private ulong _used;
     private int _guard;
+    private bool _guardNegated;
 
     public FunctionDecoder(KernelDecoder kernel, PtxFunction function, FunctionFrame? frame, KernelParameter[] parameters)
     {
@@ -202,7 +203,11 @@ internal sealed partial class FunctionDecoder
         if (instruction.Modifiers.Length > 64)
             throw Refuse("there are more than 64 modifiers");
         _guard = instruction.Guard is null ? -1 : Register(new PtxName(instruction.Guard), PtxType.Pred);
-        DecodeOpcode();
+        _guardNegated = instruction.GuardNegated;
+        if (_guard >= 0 && instruction.Opcode is "call" or "brx")
+            DecodeBehindBranch();
+        else
+            DecodeOpcode();
         for (int i = 0; i < instruction.Modifiers.Length; i++)
         {
             if ((_used >> i & 1) == 0)
@@ -210,12 +215,24 @@ internal sealed partial class FunctionDecoder
         }
     }
 
+    /// <summary>Calls and indirect branches under a guard become a branch around the same without one.</summary>
+    private void DecodeBehindBranch()
+    {
+        var behind = new Label("behind");
+        _guardNegated = !_guardNegated;
+        _branches.Add((_kernel.Code.Count, behind));
+        Emit(Instruction.Create(Opcode.Bra));
+        _guard = -1;
+        DecodeOpcode();
+        _lastLabel = behind.Pc = _kernel.Code.Count;
+    }
+
     /// <summary>Appends an instruction under the guard and line of the one at hand.</summary>
     private void Emit(in Instruction instruction)
     {
         var complete = instruction;
         complete.Guard = _guard;
-        if (_p.GuardNegated)
+        if (_guard >= 0 && _guardNegated)
             complete.Flags |= InstructionFlags.GuardNegated;
         complete.Line = _line;
         _kernel.Emit(complete, _p.Line);

@@ -29,6 +29,12 @@ internal static unsafe class Atomics
                 return At(&Word<TSpace, AddPair<Halves.F16>>);
             case PtxType.BF16x2 when operation == AtomicOperation.Add:
                 return At(&Word<TSpace, AddPair<Halves.BF16>>);
+            case PtxType.F16 when operation == AtomicOperation.Add:
+                return At(&Short<TSpace, AddOne<Halves.F16>>);
+            case PtxType.BF16 when operation == AtomicOperation.Add:
+                return At(&Short<TSpace, AddOne<Halves.BF16>>);
+            case PtxType.B16 when operation == AtomicOperation.CompareAndSwap:
+                return At(&Short<TSpace, CompareAndSwap<ushort>>);
             case PtxType.B32 or PtxType.U32 or PtxType.S32:
                 return Integer<TSpace, uint, int>(operation, i.Type == PtxType.S32);
             case PtxType.B64 or PtxType.U64 or PtxType.S64:
@@ -109,6 +115,31 @@ internal static unsafe class Atomics
             while (true)
             {
                 uint seen = Interlocked.CompareExchange(ref place, TOp.Invoke(old, b[lane], c[lane]), old);
+                if (seen == old)
+                    break;
+                old = seen;
+            }
+            if (i->D >= 0)
+                ((uint*)(w.R + i->D))[lane] = old;
+        }
+    }
+
+    /// <summary>Registers of 16 bits are kept like those of 32, with zeros above.</summary>
+    private static void Short<TSpace, TOp>(Warp w, Instruction* i, uint mask)
+        where TSpace : struct, IAddressSpace
+        where TOp : struct, IAtomic<ushort>
+    {
+        AddressSpaces.Prepare(w, i, mask, 2);
+        TSpace.Each(w, i, mask, 2, true);
+        uint* b = (uint*)(w.R + i->B), c = i->C < 0 ? b : (uint*)(w.R + i->C);
+        for (; mask != 0; mask &= mask - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(mask);
+            ref ushort place = ref *(ushort*)w.Addresses[lane];
+            ushort old = Volatile.Read(ref place);
+            while (true)
+            {
+                ushort seen = Interlocked.CompareExchange(ref place, TOp.Invoke(old, (ushort)b[lane], (ushort)c[lane]), old);
                 if (seen == old)
                     break;
                 old = seen;
@@ -217,6 +248,12 @@ internal static unsafe class Atomics
     {
         public static ulong Invoke(ulong old, ulong b, ulong c) =>
             BitConverter.DoubleToUInt64Bits(BitConverter.UInt64BitsToDouble(old) + BitConverter.UInt64BitsToDouble(b));
+    }
+
+    private readonly struct AddOne<TFormat> : IAtomic<ushort>
+        where TFormat : struct, Halves.IFormat
+    {
+        public static ushort Invoke(ushort old, ushort b, ushort c) => (ushort)TFormat.Write(TFormat.Read(old) + TFormat.Read(b));
     }
 
     private readonly struct AddPair<TFormat> : IAtomic<uint>

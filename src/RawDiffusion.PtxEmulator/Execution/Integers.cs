@@ -81,7 +81,8 @@ internal static unsafe class Integers
                     (PtxType.U32, false) => At(&Scalar3<ThenAdd<Multiply24>, uint, uint, uint, uint>),
                     (PtxType.U32, true) => At(&Scalar3<ThenAdd<Multiply24High>, uint, uint, uint, uint>),
                     (PtxType.S32, false) => At(&Scalar3<ThenAdd32<Multiply24Signed>, int, int, int, int>),
-                    (PtxType.S32, true) when !i.Has(InstructionFlags.Sat) => At(&Scalar3<ThenAdd32<Multiply24HighSigned>, int, int, int, int>),
+                    (PtxType.S32, true) when i.Has(InstructionFlags.Sat) => At(&Scalar3<ThenAddSaturated<Multiply24HighSigned>, int, int, int, int>),
+                    (PtxType.S32, true) => At(&Scalar3<ThenAdd32<Multiply24HighSigned>, int, int, int, int>),
                     _ => 0,
                 };
             case Opcode.Sad:
@@ -354,6 +355,12 @@ internal static unsafe class Integers
         where TOp : struct, IScalar<int, int, int>
     {
         public static int Invoke(int a, int b, int c) => TOp.Invoke(a, b) + c;
+    }
+
+    private readonly struct ThenAddSaturated<TOp> : IScalar<int, int, int, int>
+        where TOp : struct, IScalar<int, int, int>
+    {
+        public static int Invoke(int a, int b, int c) => AddSaturated.Invoke(TOp.Invoke(a, b), c);
     }
 
     private readonly struct ThenAdd64<TOp, T> : IScalar<T, T, T, T>

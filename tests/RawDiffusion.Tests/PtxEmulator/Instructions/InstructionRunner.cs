@@ -71,8 +71,16 @@ internal static unsafe class InstructionRunner
         MemoryMarshal.Write(parameters.AsSpan(8 * inputs.Length), output);
         string list = string.Join(", ", Enumerable.Range(0, inputs.Length + 1).Select(k => $".param .u64 p{k}"));
         string text = $".version 8.4\n.target sm_90\n.address_size 64\n{body.Replace("ENTRY", $".visible .entry k({list})")}\n";
-        var kernel = ModuleDecoder.Decode("test", text).Kernels.Single();
-        GridExecutor.Run(new KernelLaunch(new LinkedKernel(kernel, []), new Dim3(1, 1, 1), new Dim3(threads, 1, 1), 0, parameters, memory, options));
+        var module = ModuleDecoder.Decode("test", text);
+        ulong[] addresses = [.. module.Variables.Select(v => memory.Add((int)v.Bytes))];
+        for (int k = 0; k < addresses.Length; k++)
+        {
+            Marshal.Copy(module.Variables[k].Initial, 0, memory.Native(addresses[k]), module.Variables[k].Initial.Length);
+            foreach (var pointer in module.Variables[k].Pointers)
+                *(ulong*)(memory.Native(addresses[k]) + (nint)pointer.Offset) = addresses[pointer.Variable] + (ulong)pointer.Addend;
+        }
+        var kernel = module.Kernels.Single();
+        GridExecutor.Run(new KernelLaunch(new LinkedKernel(kernel, addresses), new Dim3(1, 1, 1), new Dim3(threads, 1, 1), 0, parameters, memory, options));
         return new Span<uint>((void*)memory.Native(output), outputWords).ToArray();
     }
 

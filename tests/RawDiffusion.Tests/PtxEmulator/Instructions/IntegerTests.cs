@@ -76,6 +76,8 @@ public class IntegerTests
         Equal("mul24.hi", type, 2, v => low(v[0]) * low(v[1]) >> 16);
         Equal("mad24.lo", type, 3, v => low(v[0]) * low(v[1]) + v[2]);
         Equal("mad24.hi", type, 3, v => (low(v[0]) * low(v[1]) >> 16) + v[2]);
+        if (type == "s32")
+            Equal("mad24.hi.sat", type, 3, v => BigInteger.Min(Most(type), BigInteger.Max(Least(type), (low(v[0]) * low(v[1]) >> 16) + v[2])));
     }
 
     /// <summary>What division by zero and the one quotient out of range give is not said by the manual: they must only not fault.</summary>
