@@ -43,6 +43,7 @@ internal static unsafe class AccessCheck
         uint allBefore = order.AllBefore;
         ulong prefix = AccessRecord.Prefix(tag, (uint)access.Block, access.Time);
         int bytes = access.Bytes;
+        lanes = GroupCheck.Remaining(defined, races, start, in access, lanes, AccessRecord.Of(prefix, access.FirstThread, 15, writes, strong), allBefore);
         for (uint left = lanes; left != 0; left &= left - 1)
         {
             int lane = BitOperations.TrailingZeroCount(left);
@@ -94,7 +95,15 @@ internal static unsafe class AccessCheck
             races.ReadPlaces[2 * word] = (ushort)pc;
             return true;
         }
-        return ((slots[0] ^ now.Bits) & AccessRecord.EpochMask) == 0 && ((slots[1] ^ now.Bits) & AccessRecord.EpochMask) == 0;
+        if (((slots[0] ^ now.Bits) & AccessRecord.EpochMask) != 0)
+            return false;
+        if (((slots[1] ^ now.Bits) & AccessRecord.EpochMask) == 0)
+            return true;
+        if (now.Bytes != 15 || !IsOld(slots[1], now, allBefore))
+            return false;
+        slots[1] = now.Bits;
+        races.ReadPlaces[2 * word + 1] = (ushort)pc;
+        return true;
     }
 
     /// <summary>The usual case of a write: all that is remembered was before a barrier of the block or by this thread.</summary>

@@ -1,0 +1,178 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using RawDiffusion.PtxEmulator.Execution;
+
+namespace RawDiffusion.PtxEmulator.Memory;
+
+/// <summary>
+/// The test of <see cref="AccessCheck"/> for eight lanes at once that access words side by side, in the usual case that nothing unordered
+/// was there before; and the reduction of lanes that all read the same place to two.
+/// </summary>
+internal static unsafe class GroupCheck
+{
+    private const int ThreadShift = 24, BlockShift = 34, TagShift = 56;
+
+    /// <summary>Tests and records the groups that it can; returns the lanes that are left to be looked at one by one.</summary>
+    /// <param name="now">The record of lane 0 for a whole word.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static uint Remaining(ByteBits defined, RaceTable races, ulong start, in WarpAccess access, uint lanes, AccessRecord now, uint allBefore)
+    {
+        if (access.Bytes < 4 || access.Kind == AccessKind.Atomic)
+            return lanes;
+        bool writes = access.Kind == AccessKind.Write;
+        int wordsEach = access.Bytes >> 2;
+        var step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * (ulong)access.Bytes;
+        uint left = lanes;
+        ulong looked = ulong.MaxValue;
+        for (int group = 0; group < 32; group += 8)
+        {
+            if ((lanes >> group & 0xFF) != 0xFF)
+                continue;
+            ulong first = access.Addresses[group];
+            Vector512<ulong> distance = Vector512.Load(access.Addresses + group) - Vector512.Create(first);
+            if (distance == Vector512<ulong>.Zero)
+            {
+                // Whatever thread writes there later, one of two readers is another. The next group often reads the same.
+                if (!writes)
+                    left &= ~((first == looked ? 0xFFu : 0xFCu) << group);
+                looked = first;
+                continue;
+            }
+            if (distance != step)
+                continue;
+            long offset = (long)(first - start);
+            if (!writes && !IsDefined(defined, offset, 8 * access.Bytes))
+                continue;
+            bool done = true;
+            ulong record = now.Bits + ((ulong)(uint)group << ThreadShift);
+            for (int part = 0; part < wordsEach && done; part++)
+            {
+                // Eight words; with several words to a lane the same thread has neighbours.
+                Vector512<ulong> records = Vector512.Create(record) + Threads(part, wordsEach);
+                long word = (offset >> 2) + 8 * part;
+                done = writes ? Write(races, word, records, allBefore, access.Pc) : Read(races, word, records, allBefore, access.Pc);
+            }
+            // Recording a part again does no harm.
+            if (!done)
+                continue;
+            if (writes)
+                Define(defined, offset, 8 * access.Bytes);
+            left &= ~(0xFFu << group);
+        }
+        return left;
+    }
+
+    /// <summary>The lane of each of eight words of a group, in the place that threads have in a record.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Threads(int part, int wordsEach)
+    {
+        var word = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) + Vector512.Create((ulong)(8 * part));
+        int shift = BitOperations.Log2((uint)wordsEach);
+        return Vector512.ShiftLeft(Vector512.ShiftRightLogical(word, shift), ThreadShift);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Read(RaceTable races, long word, Vector512<ulong> now, uint allBefore, int pc)
+    {
+        if (Old(Vector512.Load(races.Writes + word), now, allBefore) != Vector512<ulong>.AllBitsSet)
+            return false;
+        ulong* slots = races.Reads + 2 * word;
+        Vector512<ulong> low = Vector512.Load(slots), high = Vector512.Load(slots + 8);
+        // Each word has two records side by side: take them apart.
+        Vector512<ulong> slot0 = Deinterleave(low, high, 0), slot1 = Deinterleave(low, high, 1);
+        var epoch = Vector512.Create(AccessRecord.EpochMask);
+        Vector512<ulong> old0 = Old(slot0, now, allBefore), old1 = Old(slot1, now, allBefore);
+        Vector512<ulong> same0 = Vector512.Equals((slot0 ^ now) & epoch, Vector512<ulong>.Zero), same1 = Vector512.Equals((slot1 ^ now) & epoch, Vector512<ulong>.Zero);
+        if ((old0 | (same0 & (same1 | old1))) != Vector512<ulong>.AllBitsSet)
+            return false;
+        // The first reader since the last barrier takes the first record, the second the other; further ones need none.
+        Vector512<ulong> take1 = Vector512.AndNot(old1, old0 | same1);
+        if ((old0 | take1) == Vector512<ulong>.Zero)
+            return true;
+        slot0 = Vector512.ConditionalSelect(old0, now, slot0);
+        slot1 = Vector512.ConditionalSelect(take1, now, slot1);
+        Interleave(slot0, slot1, slots);
+        uint places0 = (uint)Vector512.ExtractMostSignificantBits(old0), places1 = (uint)Vector512.ExtractMostSignificantBits(take1);
+        ushort* places = races.ReadPlaces + 2 * word;
+        for (; places0 != 0; places0 &= places0 - 1)
+            places[2 * BitOperations.TrailingZeroCount(places0)] = (ushort)pc;
+        for (; places1 != 0; places1 &= places1 - 1)
+            places[2 * BitOperations.TrailingZeroCount(places1) + 1] = (ushort)pc;
+        return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Write(RaceTable races, long word, Vector512<ulong> now, uint allBefore, int pc)
+    {
+        ulong* slots = races.Reads + 2 * word;
+        Vector512<ulong> low = Vector512.Load(slots), high = Vector512.Load(slots + 8);
+        Vector512<ulong> old = Old(Vector512.Load(races.Writes + word), now, allBefore)
+            & Old(Deinterleave(low, high, 0), now, allBefore) & Old(Deinterleave(low, high, 1), now, allBefore);
+        if (old != Vector512<ulong>.AllBitsSet)
+            return false;
+        now.Store(races.Writes + word);
+        Vector128.Create((ushort)pc).Store(races.WritePlaces + word);
+        return true;
+    }
+
+    /// <summary>Records of another launch, of the same thread, or of this block before a barrier of all its threads.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Old(Vector512<ulong> record, Vector512<ulong> now, uint allBefore)
+    {
+        Vector512<ulong> difference = record ^ now, zero = Vector512<ulong>.Zero;
+        Vector512<ulong> old = ~Vector512.Equals(Vector512.ShiftRightLogical(difference, TagShift), zero)
+            | Vector512.Equals(Vector512.ShiftRightLogical(difference, ThreadShift), zero);
+        if (allBefore == 0)
+            return old;
+        // As BlockOrder.Earlier: times come round.
+        Vector512<ulong> time = Vector512.ShiftRightLogical(record, 6);
+        Vector512<ulong> age = (Vector512.Create((ulong)allBefore - 1) - time) & Vector512.Create((ulong)AccessRecord.TimeMask);
+        return old | (Vector512.Equals(Vector512.ShiftRightLogical(difference, BlockShift), zero)
+            & Vector512.LessThan(age, Vector512.Create((ulong)(AccessRecord.TimeMask + 1) / 2)));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Deinterleave(Vector512<ulong> low, Vector512<ulong> high, ulong from)
+    {
+        var index = Vector512.Create(0ul, 2, 4, 6, 8, 10, 12, 14) + Vector512.Create(from);
+        if (System.Runtime.Intrinsics.X86.Avx512F.IsSupported)
+            return System.Runtime.Intrinsics.X86.Avx512F.PermuteVar8x64x2(low, index, high);
+        int k = (int)from;
+        return Vector512.Create(low[k], low[k + 2], low[k + 4], low[k + 6], high[k], high[k + 2], high[k + 4], high[k + 6]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Interleave(Vector512<ulong> slot0, Vector512<ulong> slot1, ulong* to)
+    {
+        if (System.Runtime.Intrinsics.X86.Avx512F.IsSupported)
+        {
+            System.Runtime.Intrinsics.X86.Avx512F.PermuteVar8x64x2(slot0, Vector512.Create(0ul, 8, 1, 9, 2, 10, 3, 11), slot1).Store(to);
+            System.Runtime.Intrinsics.X86.Avx512F.PermuteVar8x64x2(slot0, Vector512.Create(4ul, 12, 5, 13, 6, 14, 7, 15), slot1).Store(to + 8);
+            return;
+        }
+        for (int k = 0; k < 8; k++)
+        {
+            to[2 * k] = slot0[k];
+            to[2 * k + 1] = slot1[k];
+        }
+    }
+
+    private static bool IsDefined(ByteBits defined, long offset, int bytes)
+    {
+        int piece = (offset & 15) == 0 ? 16 : 4;
+        for (int at = 0; at < bytes; at += piece)
+        {
+            if (!defined.AllSet(offset + at, piece))
+                return false;
+        }
+        return true;
+    }
+
+    private static void Define(ByteBits defined, long offset, int bytes)
+    {
+        int piece = (offset & 15) == 0 ? 16 : 4;
+        for (int at = 0; at < bytes; at += piece)
+            defined.Set(offset + at, piece);
+    }
+}
