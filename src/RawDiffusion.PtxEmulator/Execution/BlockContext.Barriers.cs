@@ -12,6 +12,7 @@ internal sealed unsafe partial class BlockContext
 
     private readonly Barrier[] _barriers = NewBarriers();
     private ulong _random;
+    private int _barriersInUse;
 
     private sealed class Barrier
     {
@@ -38,6 +39,7 @@ internal sealed unsafe partial class BlockContext
     private void ResetBarriers()
     {
         _mbarrierClocks.Clear();
+        _barriersInUse = 0;
         foreach (Barrier barrier in _barriers)
         {
             if (barrier.InUse)
@@ -71,6 +73,7 @@ internal sealed unsafe partial class BlockContext
         {
             Release(barrier);
             (barrier.InUse, barrier.Needed) = (true, needed);
+            _barriersInUse++;
         }
         else if (barrier.Needed != needed)
         {
@@ -134,6 +137,7 @@ internal sealed unsafe partial class BlockContext
             warp.Resume(split);
         }
         Release(barrier);
+        _barriersInUse--;
     }
 
     private readonly Dictionary<ulong, uint[]> _mbarrierClocks = [];
@@ -213,7 +217,7 @@ internal sealed unsafe partial class BlockContext
                 long done = warp.Run(slice);
                 Executed += done;
                 progress |= done > 0;
-                if (LiveThreads != live)
+                if (LiveThreads != live && _barriersInUse > 0)
                 {
                     foreach (Barrier barrier in _barriers)
                         Complete(barrier);

@@ -12,6 +12,9 @@ public static class GridExecutor
     /// <summary>Blocks that a worker runs at a time, when they do not end.</summary>
     private const int MostTogether = 64;
 
+    /// <summary>Instructions, counted by warps, that take about as long as waking a worker.</summary>
+    private const long WorthAWorker = 10_000;
+
     /// <summary>Finds the code for all instructions of a kernel, which is done once.</summary>
     /// <exception cref="NotSupportedException">An instruction that the emulator does not execute.</exception>
     public static void Prepare(LinkedKernel kernel, LaunchOptions options) => Program.For(kernel, options);
@@ -27,7 +30,7 @@ public static class GridExecutor
         LaunchChecks? checks = launch.Options.Mode == ExecutionMode.Checked ? launch.Memory.BeginChecks(launch) : null;
         long blocks = launch.Grid.Count;
         int workers = launch.Options.Workers > 0 ? launch.Options.Workers : Environment.ProcessorCount;
-        workers = (int)Math.Min(workers, blocks);
+        workers = (int)Math.Min(workers, Math.Min(blocks, 1 + program.Instructions(launch) / WorthAWorker));
         var order = new BlockSequence(blocks, launch.Options.ScheduleSeed);
         ExceptionDispatchInfo? failure = null;
         if (workers <= 1)

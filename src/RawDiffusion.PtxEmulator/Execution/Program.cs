@@ -21,6 +21,8 @@ internal sealed unsafe class Program
     /// <summary>What executes each instruction without checks and counts; 0 for those that change the flow of control.</summary>
     public readonly nint[] Plain;
 
+    private readonly bool _loops;
+
     /// <summary>Bytes of local memory per thread, rounded up to 16.</summary>
     public readonly int LocalStride;
 
@@ -39,6 +41,7 @@ internal sealed unsafe class Program
         for (int pc = 0; pc < count; pc++)
         {
             Plain[pc] = Handlers.For(Kernel, pc, perturbed);
+            _loops |= Code[pc].Opcode == Opcode.BrxIdx || (Code[pc].Opcode is Opcode.Bra or Opcode.Call && Code[pc].Target <= pc);
             Code[pc].Execute = Handlers.IsCollective(Code[pc].Opcode) ? 0 : Handlers.InMode(Kernel, pc, Plain[pc], mode);
         }
     }
@@ -53,6 +56,10 @@ internal sealed unsafe class Program
     public static Program For(LinkedKernel kernel, LaunchOptions options) =>
         s_programs.GetOrCreateValue(kernel).GetOrAdd((options.Mode, options.ApproximationSeed is not null),
             static (key, kernel) => new Program(kernel, key.Item1, key.Item2), kernel);
+
+    /// <summary>How many instructions the warps of a launch execute at most; unlimited where the kernel has loops.</summary>
+    public long Instructions(KernelLaunch launch) =>
+        _loops ? long.MaxValue / 2 : launch.Grid.Count * ((launch.Block.Count + 31) / 32) * Kernel.Code.Length;
 
     /// <summary>A place to run blocks of this launch in, used or new.</summary>
     public BlockContext Take(KernelLaunch launch)
