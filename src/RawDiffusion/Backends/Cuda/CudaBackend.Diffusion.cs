@@ -26,7 +26,8 @@ public partial class CudaBackend
 
     public override unsafe void DiffusionStep(in DiffusionStepCoefficients c, PhiloxState state, Storage x, Storage eps, Storage y)
     {
-        var stream = Stream(state);
+        // Without noise nothing is drawn, and the stream is nobody's.
+        var stream = c.NoiseScale == 0 ? default : Stream(state);
         LaunchElementsWith(
             DiffusionKernel("diffusion_step_f32"), new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&stream), y.Length, P(x), P(eps), P(y));
     }
