@@ -93,7 +93,10 @@ internal sealed unsafe partial class BlockContext : IDisposable
     {
         BlockChecks?.Dispose();
         NativeMemory.AlignedFree(_memory);
+        GC.SuppressFinalize(this);
     }
+
+    ~BlockContext() => NativeMemory.AlignedFree(_memory);
 
     /// <summary>Makes the context ready for the blocks of a launch.</summary>
     public void Begin(KernelLaunch launch, LaunchChecks? checks)

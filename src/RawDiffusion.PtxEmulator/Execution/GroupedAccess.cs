@@ -90,6 +90,32 @@ internal static unsafe class GroupedAccess
         }
     }
 
+    /// <summary>Stores of four words by all lanes to places side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Store4(Warp w, int* slots, uint* to)
+    {
+        uint* r0 = (uint*)(w.R + slots[0]), r1 = (uint*)(w.R + slots[1]), r2 = (uint*)(w.R + slots[2]), r3 = (uint*)(w.R + slots[3]);
+        for (int lane = 0; lane < 32; lane += 8, to += 32)
+        {
+            if (Avx512F.IsSupported)
+            {
+                var first = Vector512.Create(0u, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+                Vector512<uint> r01 = Vector512.Create(Vector256.Load(r0 + lane), Vector256.Load(r1 + lane));
+                Vector512<uint> r23 = Vector512.Create(Vector256.Load(r2 + lane), Vector256.Load(r3 + lane));
+                Avx512F.PermuteVar16x32x2(r01, first, r23).Store(to);
+                Avx512F.PermuteVar16x32x2(r01, first + Vector512.Create(4u), r23).Store(to + 16);
+                continue;
+            }
+            for (int k = 0; k < 8; k++)
+            {
+                to[4 * k] = r0[lane + k];
+                to[4 * k + 1] = r1[lane + k];
+                to[4 * k + 2] = r2[lane + k];
+                to[4 * k + 3] = r3[lane + k];
+            }
+        }
+    }
+
     /// <summary>A destination that is not wanted goes to waste.</summary>
     private static uint* Register(Warp w, int slot) => (uint*)(slot < 0 ? w.Scratch : w.R + slot);
 }

@@ -11,7 +11,7 @@ internal static unsafe class Handlers
 
     private static bool IsControl(Opcode opcode) =>
         opcode is Opcode.Bra or Opcode.BrxIdx or Opcode.Call or Opcode.Ret or Opcode.Exit or Opcode.Bar or Opcode.Trap or Opcode.Brkpt
-            or Opcode.Nanosleep or Opcode.WarpSync;
+            or Opcode.Nanosleep or Opcode.WarpSync or Opcode.ReadSpecial;
 
     /// <summary>The address of a <c>void (Warp, Instruction*, uint mask)</c>; 0 for what the loop of the warp does itself.</summary>
     /// <param name="perturbed">Whether approximations are to be moved within their errors.</param>
@@ -27,7 +27,7 @@ internal static unsafe class Handlers
         }
         nint handler = i.Opcode switch
         {
-            Opcode.Mov or Opcode.MovPack or Opcode.MovUnpack or Opcode.ReadSpecial or Opcode.Cvta or Opcode.Isspacep => Movement.Select(i),
+            Opcode.Mov or Opcode.MovPack or Opcode.MovUnpack or Opcode.Cvta or Opcode.Isspacep => Movement.Select(i),
             Opcode.Setp or Opcode.Set or Opcode.Selp or Opcode.Slct or Opcode.Testp => Comparisons.Select(i),
             Opcode.And or Opcode.Or or Opcode.Xor or Opcode.Not or Opcode.Cnot or Opcode.Shl or Opcode.Shr or Opcode.Shf or Opcode.Lop3
                 or Opcode.Prmt or Opcode.Popc or Opcode.Clz or Opcode.Brev or Opcode.Bfind or Opcode.Bfe or Opcode.Bfi => Bits.Select(i),

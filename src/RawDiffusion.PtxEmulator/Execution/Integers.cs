@@ -101,8 +101,8 @@ internal static unsafe class Integers
                 {
                     PtxType.U16 => At(&Scalar2<Divide16, uint, uint, uint>),
                     PtxType.S16 => At(&Scalar2<DivideSigned16, uint, uint, uint>),
-                    PtxType.U32 => At(&Scalar2<Divide32, uint, uint, uint>),
-                    PtxType.S32 => At(&Scalar2<DivideSigned32, int, int, int>),
+                    PtxType.U32 => At(&Binary<IntegerDivision.Quotient, uint>),
+                    PtxType.S32 => At(&Binary<IntegerDivision.QuotientSigned, int>),
                     PtxType.U64 => At(&Scalar2<Divide64, ulong, ulong, ulong>),
                     PtxType.S64 => At(&Scalar2<DivideSigned64, long, long, long>),
                     _ => 0,
@@ -110,10 +110,10 @@ internal static unsafe class Integers
             case Opcode.Rem:
                 return i.Type switch
                 {
-                    PtxType.U16 => At(&Scalar2<Remainder32, uint, uint, uint>),
+                    PtxType.U16 => At(&Binary<IntegerDivision.Remainder, uint>),
                     PtxType.S16 => At(&Scalar2<RemainderSigned16, uint, uint, uint>),
-                    PtxType.U32 => At(&Scalar2<Remainder32, uint, uint, uint>),
-                    PtxType.S32 => At(&Scalar2<RemainderSigned32, int, int, int>),
+                    PtxType.U32 => At(&Binary<IntegerDivision.Remainder, uint>),
+                    PtxType.S32 => At(&Binary<IntegerDivision.RemainderSigned, int>),
                     PtxType.U64 => At(&Scalar2<Remainder64, ulong, ulong, ulong>),
                     PtxType.S64 => At(&Scalar2<RemainderSigned64, long, long, long>),
                     _ => 0,
@@ -466,16 +466,6 @@ internal static unsafe class Integers
         public static uint Invoke(uint a, uint b) => b == 0 ? 0xFFFF : (uint)((short)a / (short)b) & 0xFFFF;
     }
 
-    private readonly struct Divide32 : IScalar<uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b) => b == 0 ? uint.MaxValue : a / b;
-    }
-
-    private readonly struct DivideSigned32 : IScalar<int, int, int>
-    {
-        public static int Invoke(int a, int b) => b == 0 ? -1 : b == -1 ? -a : a / b;
-    }
-
     private readonly struct Divide64 : IScalar<ulong, ulong, ulong>
     {
         public static ulong Invoke(ulong a, ulong b) => b == 0 ? ulong.MaxValue : a / b;
@@ -486,19 +476,9 @@ internal static unsafe class Integers
         public static long Invoke(long a, long b) => b == 0 ? -1 : b == -1 ? -a : a / b;
     }
 
-    private readonly struct Remainder32 : IScalar<uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b) => b == 0 ? a : a % b;
-    }
-
     private readonly struct RemainderSigned16 : IScalar<uint, uint, uint>
     {
         public static uint Invoke(uint a, uint b) => b == 0 ? a : (uint)((short)a % (short)b) & 0xFFFF;
-    }
-
-    private readonly struct RemainderSigned32 : IScalar<int, int, int>
-    {
-        public static int Invoke(int a, int b) => b == 0 ? a : b == -1 ? 0 : a % b;
     }
 
     private readonly struct Remainder64 : IScalar<ulong, ulong, ulong>

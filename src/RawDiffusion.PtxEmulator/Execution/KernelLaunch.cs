@@ -44,7 +44,7 @@ public sealed record LaunchOptions
     public ulong? ApproximationSeed { get; init; }
 
     /// <summary>Instructions that one block may execute, counted by warps, before it is taken for an infinite loop.</summary>
-    public long InstructionBudget { get; init; } = 4_000_000_000;
+    public long InstructionBudget { get; init; } = 500_000_000;
 
     /// <summary>Threads of this process that execute blocks; 0: one per processor.</summary>
     public int Workers { get; init; }

@@ -46,8 +46,7 @@ internal static unsafe class Matrices
         // A register of A and B holds two 16-bit elements side by side, or one tf32.
         int registersA = depth * 16 / 32 / (tf32 ? 1 : 2), registersB = registersA / 2, registersC = toHalf ? 2 : 4;
         int* d = w.Operands + i->List, a = d + registersC, b = a + registersA, c = b + registersB;
-        var rows = new TensorCore.Operand[16 * depth];
-        var columns = new TensorCore.Operand[8 * depth];
+        (TensorCore.Operand[] rows, TensorCore.Operand[] columns) = w.Fragments ??= (new TensorCore.Operand[16 * 16], new TensorCore.Operand[8 * 16]);
         for (int lane = 0; lane < 32; lane++)
         {
             int g = lane >> 2, t = lane & 3;

@@ -186,9 +186,14 @@ internal static unsafe class MemoryAccess
         AddressPattern pattern = AddressSpaces.Resolve<TSpace>(w, i, mask, bytes, true, out ulong delta);
         int single = i->B;
         int* slots = count == 1 ? &single : w.Operands + i->List;
-        if (pattern == AddressPattern.Consecutive && count == 1 && sizeof(TValue) == 4 && typeof(TRegister) == typeof(uint))
+        if (pattern == AddressPattern.Consecutive && count != 2 && sizeof(TValue) == 4 && typeof(TRegister) == typeof(uint))
         {
             byte* to = (byte*)(w.Addresses[0] + delta);
+            if (count == 4)
+            {
+                GroupedAccess.Store4(w, slots, (uint*)to);
+                return;
+            }
             Lanes.Load32(w.R + single, 0).Store((uint*)to);
             Lanes.Load32(w.R + single, 1).Store((uint*)to + 16);
             return;

@@ -16,7 +16,6 @@ internal static unsafe class Movement
         Opcode.Mov => i.Type == PtxType.Pred ? At(&MovePredicate) : i.Type.Bytes() == 8 ? At(&Move64) : At(&Move32),
         Opcode.MovPack => i.Type.Bytes() is 4 or 8 ? At(&Pack) : 0,
         Opcode.MovUnpack => i.Type.Bytes() is 4 or 8 ? At(&Unpack) : 0,
-        Opcode.ReadSpecial => At(&ReadSpecial),
         Opcode.Cvta => (i.Type.Bytes(), Window(i.Space)) switch
         {
             (8, 0) => At(&Move64),
@@ -86,10 +85,10 @@ internal static unsafe class Movement
         }
     }
 
-    private static void ReadSpecial(Warp w, Instruction* i, uint mask)
+    public static void ReadSpecial(Warp w, Instruction* i, uint mask)
     {
         // Clocks count executed instructions, so that a run repeats exactly; the timer is real.
-        ulong clock = (ulong)w.Block.Executed;
+        ulong clock = (ulong)w.Clock;
         ulong nanoseconds = (ulong)(Stopwatch.GetTimestamp() * (1e9 / Stopwatch.Frequency));
         ulong value = (SpecialRegister)i->Mode switch
         {

@@ -39,6 +39,10 @@ internal sealed unsafe partial class Warp
                 split.Pc++;
                 GiveWay();
                 return;
+            case Opcode.ReadSpecial:
+                split.Pc++;
+                Movement.ReadSpecial(this, i, mask);
+                return;
             case Opcode.Trap:
                 throw Fault(HazardKind.Trap, i, mask, "trap");
             case Opcode.Brkpt:

@@ -42,6 +42,12 @@ internal sealed unsafe partial class Warp
     /// <summary>Asynchronous copies that are not done yet.</summary>
     public readonly AsyncCopies.Queue Copies = new();
 
+    /// <summary>Room for the factors of mma.</summary>
+    public (TensorCore.Operand[] Rows, TensorCore.Operand[] Columns)? Fragments;
+
+    /// <summary>Instructions that the block had executed at the last one that asked.</summary>
+    public long Clock;
+
     /// <summary>Lanes that have not left the kernel.</summary>
     public uint Live;
 
@@ -143,6 +149,7 @@ internal sealed unsafe partial class Warp
                 else
                 {
                     split.Pc = (int)(i - code);
+                    Clock = Block.Executed + slice - left;
                     if (mask == 0)
                         split.Pc++;
                     else
