@@ -9,7 +9,7 @@ namespace RawDiffusion.Tests.Kernels;
 /// The Cuda backend on an emulated GPU in checked mode. A fault loses a device for good: the test that met it fails, the next one gets a
 /// new device.
 /// </summary>
-internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationSeed = null)
+internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationSeed = null, int computeCapability = 80)
 {
     private readonly Lock _lock = new();
     private CudaBackend? _device;
@@ -31,6 +31,7 @@ internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationS
     public CudaBackend New() => new(new EmulatedCudaDriver(new EmulatorOptions
     {
         Mode = ExecutionMode.Checked,
+        ComputeCapability = computeCapability,
         ScheduleSeed = scheduleSeed,
         ApproximationSeed = approximationSeed,
     }));

@@ -24,6 +24,18 @@ public class EmulatedTableTests
     public void AnyOrderOfBlocksAndWarpsGivesTheSameBits(string name) => Check.Passes(CaseVerifier.SameBits(
         OperationTableTests.Case(name), Emulated.Plain.Device, s_shuffled[0].Device, s_shuffled[1].Device, s_shuffled[2].Device));
 
+    /// <summary>What is compiled for a GPU of 2018 and of 2022 computes the same; one row of each operation.</summary>
+    [SkippableTheory]
+    [InlineData(75)]
+    [InlineData(90)]
+    public void KernelsAgreeWithReferenceOnOtherArchitectures(int computeCapability)
+    {
+        TestNvrtc.Require();
+        using var device = new Emulated(computeCapability: computeCapability).New();
+        foreach (var row in OperationTable.All.GroupBy(row => row.Operation).Select(rows => rows.First()))
+            Check.Passes(CaseVerifier.CompareWithReference(row, device));
+    }
+
     /// <summary>A GPU's approximate instructions may be off by what their documentation says; tolerances leave room for that.</summary>
     [SkippableTheory]
     [MemberData(nameof(All))]
