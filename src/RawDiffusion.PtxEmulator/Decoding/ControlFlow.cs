@@ -16,20 +16,13 @@ internal static class ControlFlow
     public static void SetReconvergence(List<Instruction> list, int start, int end, IReadOnlyList<int> operands)
     {
         var code = CollectionsMarshal.AsSpan(list);
-        int[] blocks = FindBlocks(code, start, end, operands);
-        int count = blocks.Length - 1;
-        var blockAt = new Dictionary<int, int>(count);
-        for (int b = 0; b < count; b++)
-            blockAt[blocks[b]] = b;
-
-        var successors = new List<int>[count];
+        var (blocks, successors) = FlowGraph.Build(code, start, end, operands);
+        int count = successors.Length, exit = count;
         var predecessors = new List<int>[count + 1];
         for (int b = 0; b <= count; b++)
             predecessors[b] = [];
-        int exit = count;
         for (int b = 0; b < count; b++)
         {
-            successors[b] = Successors(code, blocks[b + 1] - 1, blockAt, end, exit, operands);
             if (successors[b].Count > 1)
                 DropExits(successors[b], code, blocks, exit);
             foreach (int s in successors[b])
@@ -43,51 +36,6 @@ internal static class ControlFlow
             if (last.Opcode is Opcode.Bra or Opcode.BrxIdx)
                 last.Reconverge = immediate[b] < 0 || immediate[b] == exit ? -1 : blocks[immediate[b]];
         }
-    }
-
-    /// <summary>The first instructions of the basic blocks, ascending, and the end.</summary>
-    private static int[] FindBlocks(ReadOnlySpan<Instruction> code, int start, int end, IReadOnlyList<int> operands)
-    {
-        var leaders = new SortedSet<int> { start, end };
-        for (int pc = start; pc < end; pc++)
-        {
-            ref readonly var instruction = ref code[pc];
-            if (instruction.Opcode == Opcode.Bra)
-                leaders.Add(instruction.Target);
-            if (instruction.Opcode == Opcode.BrxIdx)
-            {
-                for (int i = 0; i < instruction.ListCount; i++)
-                    leaders.Add(operands[instruction.List + i]);
-            }
-            if (EndsBlock(instruction.Opcode))
-                leaders.Add(pc + 1);
-        }
-        return [.. leaders];
-    }
-
-    private static bool EndsBlock(Opcode opcode) => opcode is Opcode.Bra or Opcode.BrxIdx or Opcode.Exit or Opcode.Ret or Opcode.Trap;
-
-    private static List<int> Successors(
-        ReadOnlySpan<Instruction> code, int pc, Dictionary<int, int> blockAt, int end, int exit, IReadOnlyList<int> operands)
-    {
-        ref readonly var last = ref code[pc];
-        var next = new List<int>(2);
-        switch (last.Opcode)
-        {
-            case Opcode.Bra:
-                next.Add(blockAt[last.Target]);
-                break;
-            case Opcode.BrxIdx:
-                for (int i = 0; i < last.ListCount; i++)
-                    next.Add(blockAt[operands[last.List + i]]);
-                break;
-            case Opcode.Exit or Opcode.Ret or Opcode.Trap when last.Guard < 0:
-                next.Add(exit);
-                break;
-        }
-        if (last.Guard >= 0 || !EndsBlock(last.Opcode))
-            next.Add(pc + 1 < end ? blockAt[pc + 1] : exit);
-        return next;
     }
 
     private static void DropExits(List<int> successors, ReadOnlySpan<Instruction> code, int[] blocks, int exit)

@@ -67,6 +67,7 @@ internal sealed partial class FunctionDecoder
         foreach (var (operand, label) in _indirect)
             _kernel.Operands[operand] = label.Pc;
         ControlFlow.SetReconvergence(code, start, code.Count, _kernel.Operands);
+        RegisterAllocation.Allocate(code, start, code.Count, _kernel.Operands, _kernel.Registers);
     }
 
     /// <summary>A function has one Ret, at its end; a kernel that runs off its end exits.</summary>
@@ -177,7 +178,7 @@ internal sealed partial class FunctionDecoder
         var symbol = variable.Space switch
         {
             PtxSpace.Shared => new Symbol(SymbolKind.Shared, Element(variable), _kernel.SharedOffset(variable), StateSpace.Shared, variable.Size),
-            PtxSpace.Global or PtxSpace.Const => new Symbol(SymbolKind.Global, Element(variable), _kernel.Variables.Add(variable),
+            PtxSpace.Global or PtxSpace.Const => new Symbol(SymbolKind.Global, Element(variable), _kernel.Variables.IndexOf(variable),
                 variable.Space == PtxSpace.Const ? StateSpace.Constant : StateSpace.Global, variable.Size),
             _ => Local(variable, variable.Space == PtxSpace.Param && call is not null && ArgumentPlace(call, variable) is { } place
                 ? place : _kernel.AllocateLocal(variable.Size, variable.Alignment, variable.Line)),

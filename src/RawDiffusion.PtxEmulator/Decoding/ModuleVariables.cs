@@ -11,6 +11,7 @@ internal sealed class ModuleVariables
     private readonly Dictionary<string, int> _indices = [];
     private readonly List<ModuleVariable> _all = [];
     private readonly Dictionary<string, PtxVariable> _shared = [];
+    private readonly Dictionary<PtxVariable, int> _inner = [];
     private readonly PtxModule _module;
 
     public ModuleVariables(PtxModule module)
@@ -47,11 +48,15 @@ internal sealed class ModuleVariables
 
     public bool TryShared(string name, out PtxVariable variable) => _shared.TryGetValue(name, out variable!);
 
-    /// <summary>A variable in .global or .const inside a function.</summary>
-    public int Add(PtxVariable variable)
+    /// <summary>The index of a variable in .global or .const inside a function; one for all kernels that call it.</summary>
+    public int IndexOf(PtxVariable variable)
     {
-        _all.Add(Make(variable));
-        return _all.Count - 1;
+        if (!_inner.TryGetValue(variable, out int index))
+        {
+            _inner[variable] = index = _all.Count;
+            _all.Add(Make(variable));
+        }
+        return index;
     }
 
     /// <summary>Whether a name is declared .extern and so has no memory here.</summary>

@@ -10,10 +10,14 @@ internal sealed class RegisterLayout
     /// <summary>A warp's register file may have this many bytes: 2^18 registers of 32 bits.</summary>
     private const int MostBytes = 1 << 25;
 
+    /// <summary>Declared registers have numbers from here on until <see cref="RegisterAllocation"/> gives them slots.</summary>
+    private const int FirstVirtual = 1 << 28;
+
     private readonly Dictionary<(PtxType, ulong, int), int> _constants = [];
     private readonly Dictionary<SpecialRegister, int> _specials = [];
     private int _next;
     private int _nextPredicate, _predicatesEnd;
+    private readonly List<PtxType> _declared = [];
 
     public int Bytes => _next;
 
@@ -23,12 +27,20 @@ internal sealed class RegisterLayout
 
     public SpecialSlot[] Specials => [.. _specials.Select(s => new SpecialSlot(s.Value, s.Key))];
 
-    /// <summary>A register that the text declares.</summary>
+    public static bool IsVirtual(int slot) => slot >= FirstVirtual;
+
+    public PtxType TypeOf(int register) => _declared[register - FirstVirtual];
+
+    /// <summary>A register that the text declares: a predicate gets its slot, another a number.</summary>
     public int Register(PtxType type, int line)
     {
-        if (type != PtxType.Pred)
-            DeclaredRegisters += type.Bytes() == 8 ? 2 : 1;
-        return Slot(type, line);
+        if (type == PtxType.Pred)
+            return Slot(type, line);
+        DeclaredRegisters += type.Bytes() == 8 ? 2 : 1;
+        if (_declared.Count >= MostBytes / 128)
+            throw new PtxException(line, "the kernel uses too many registers", "");
+        _declared.Add(type);
+        return FirstVirtual + _declared.Count - 1;
     }
 
     public int Slot(PtxType type, int line)

@@ -107,6 +107,36 @@ public class ModuleDecoderTests
     }
 
     [Fact]
+    public void RegistersThatAreNeverAliveTogetherShareAPlace()
+    {
+        // A chain of a thousand values, of which two at a time are alive.
+        var kernel = Decode(PtxTexts.Kernel(".reg .b32 %r<1001>; mov.u32 %r0, 1;\n"
+            + string.Concat(Enumerable.Range(1, 1000).Select(i => $"add.u32 %r{i}, %r{i - 1}, %r{i - 1};\n")) + "st.local.u32 [0], %r1000;"));
+        Assert.Equal(1001, kernel.DeclaredRegisters);
+        Assert.Equal(2, kernel.Code.Select(i => i.D).Where(d => d >= 0).Distinct().Count());
+        Assert.All(kernel.Code.Where(i => i.Opcode == Opcode.Add), i => Assert.NotEqual(i.D, i.A));
+    }
+
+    [Fact]
+    public void ValuesThatALoopOrAGuardKeepsHaveAPlaceOfTheirOwn()
+    {
+        var code = Decode(PtxTexts.Kernel("""
+            .reg .b32 kept, carried, inner, guarded; .reg .pred p;
+            mov.u32 kept, 1;
+            mov.u32 carried, 2;
+            mov.u32 guarded, 3;
+            top:
+            add.u32 inner, carried, 1;
+            add.u32 carried, inner, 1;
+            @p mov.u32 guarded, 4;
+            @p bra top;
+            st.local.v2.u32 [0], {kept, guarded};
+            """)).Code;
+        Assert.Equal(4, new[] { code[0].D, code[1].D, code[2].D, code[3].D }.Distinct().Count());
+        Assert.Equal([code[1].D, code[2].D], code[4..6].Select(i => i.D));
+    }
+
+    [Fact]
     public void BranchesMeetAtTheImmediatePostDominator()
     {
         var code = Decode(PtxTexts.Kernel("""
