@@ -18,6 +18,7 @@ public static class Program
     /// <summary>Runs one command line; errors are written to <paramref name="error"/>.</summary>
     public static int Run(string[] args, TextWriter error)
     {
+        Devices.Register();
         var root = CreateRoot();
         try
         {

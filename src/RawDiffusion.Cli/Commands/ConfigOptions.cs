@@ -20,10 +20,11 @@ internal sealed class ConfigOptions
     /// <summary>Adds an option with a value.</summary>
     /// <param name="name">Without the dashes.</param>
     /// <param name="key">The place in <c>config.json</c>: <c>training.steps</c>.</param>
-    public ConfigOptions Add<T>(string name, string key, string description)
+    /// <param name="showDefault">Whether the help shows what the preset has; not where the command itself decides.</param>
+    public ConfigOptions Add<T>(string name, string key, string description, bool showDefault = true)
     {
         var option = new Option<T>($"--{name}") { Description = description };
-        if (Find(key) is { } value)
+        if (showDefault && Find(key) is { } value)
             option.DefaultValueFactory = _ => value.GetValue<T>();
         Add(option, key, parsed => ToJson(parsed.GetValue(option)));
         return this;

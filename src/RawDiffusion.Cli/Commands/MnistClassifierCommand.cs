@@ -18,9 +18,10 @@ internal static class MnistClassifierCommand
         var batch = new Option<int>("--batch") { Description = "Images per step.", DefaultValueFactory = _ => defaults.Training.Batch };
         var learningRate = new Option<double>("--lr") { Description = "Largest learning rate.", DefaultValueFactory = _ => defaults.Training.LearningRate };
         var folder = new Option<string?>("--out") { Description = "Folder for the run; by default runs/PRESET-N." };
-        var device = new Option<string>("--device") { Description = "Where to compute: cpu, or reference (float64, slow).", DefaultValueFactory = _ => defaults.Device };
-        foreach (var option in new Option[] { dataDirectory, offline, seed, steps, batch, learningRate, folder, device })
+        var device = new DeviceOption();
+        foreach (var option in new Option[] { dataDirectory, offline, seed, steps, batch, learningRate, folder })
             command.Options.Add(option);
+        device.AddTo(command);
         command.SetAction(parsed =>
         {
             var options = new MnistClassifierConfig
@@ -28,7 +29,7 @@ internal static class MnistClassifierCommand
                 DataDirectory = parsed.GetValue(dataDirectory),
                 Offline = parsed.GetValue(offline),
                 Seed = parsed.GetValue(seed),
-                Device = parsed.GetValue(device)!,
+                Device = device.Name(parsed),
                 Training = defaults.Training with
                 {
                     Steps = parsed.GetValue(steps),

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
 
@@ -8,6 +9,7 @@ namespace RawDiffusion.Cli.Commands;
 internal sealed class SamplingOptions
 {
     private readonly ConfigOptions _config;
+    private readonly DeviceOption _device = new();
     private readonly Argument<string> _run = new("RUN") { Description = "Folder of a run, or of one of its checkpoints." };
 
     public SamplingOptions(Command command)
@@ -21,18 +23,21 @@ internal sealed class SamplingOptions
             .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
             .Add<ulong>("seed", "seed", "Seed of the samples; by default the run's.")
             .Add<string>("data-dir", "data.directory", "Folder with the files of the data, where they are needed.");
+        _device.AddTo(command);
     }
 
     /// <summary>Opens the run and hands it over with the configuration that the user wants.</summary>
     /// <param name="count">The number of samples where the user does not say; null for the run's own.</param>
     public int Run(ParseResult parsed, Func<TrainedRun, int?>? count, Func<TrainedRun, RunConfig, int> action) => _config.Explain(parsed, () =>
     {
-        var run = TrainedRun.Open(parsed.GetValue(_run)!);
-        var config = run.Config;
+        string device = _device.Name(parsed);
+        var run = TrainedRun.Open(parsed.GetValue(_run)!, Device.Parse(device));
+        var config = run.Config with { Device = device };
         if (count?.Invoke(run) is { } number)
             config = config with { Sampling = config.Sampling with { Count = number } };
         config = config.With(_config.Given(parsed));
         config.Check();
+        ConsoleReporter.ForStandardOutput().Line($"step {run.Step} of {run.Folder} on {run.Device.Name}, seed {config.Seed}");
         return action(run, config);
     });
 }

@@ -17,7 +17,7 @@ internal static class TrainCommand
         command.Subcommands.Add(MnistClassifierCommand.Create());
 
         var config = new Option<string?>("--config") { Description = "Train what a file says: JSON in the form of a run's config.json." };
-        var resume = new Option<string?>("--resume") { Description = "Go on with a run from its latest checkpoint, to the same bits as if it had never stopped." };
+        var resume = new Option<string?>("--resume") { Description = "Go on with a run from its latest checkpoint, to the same bits as if it had never stopped (on the same device)." };
         command.Options.Add(config);
         command.Options.Add(resume);
         var options = new TrainOptions(command, null);
@@ -29,7 +29,7 @@ internal static class TrainCommand
             if (run is not null)
                 return options.Resume(parsed, run);
             return file is not null
-                ? options.Start(parsed, RunConfig.Load(file))
+                ? options.Start(parsed, RunConfig.Load(file), chooseDevice: false)
                 : throw new ArgumentException($"train needs a preset: {string.Join(", ", command.Subcommands.Select(c => c.Name))}; or --config FILE, or --resume RUN");
         });
         return command.WithExamples(
@@ -42,7 +42,7 @@ internal static class TrainCommand
     {
         var command = new Command(preset.Name, $"{preset.Description} Takes {preset.Needs} on two cores.");
         var options = new TrainOptions(command, preset.Config);
-        command.SetAction(parsed => options.Start(parsed, preset.Config));
+        command.SetAction(parsed => options.Start(parsed, preset.Config, chooseDevice: true));
         return command.WithExamples([.. preset.Examples.Select(example => $"train {preset.Name} {example}".TrimEnd())]);
     }
 }
@@ -50,8 +50,8 @@ internal static class TrainCommand
 /// <summary>The options of all trainings of diffusion models, and what they start.</summary>
 internal sealed class TrainOptions
 {
-    // What can change when a run goes on: how long and how it learns and where its data lie, not what it learns.
-    private static readonly string[] s_changeable = ["training", "sampling", "data"];
+    // What can change when a run goes on: how long and how it learns, where its data lie and where it computes, not what it learns.
+    private static readonly string[] s_changeable = ["training", "sampling", "data", "device"];
 
     private readonly ConfigOptions _config;
     private readonly Option<string?> _out = new("--out") { Description = "Folder for the run; by default runs/PRESET-N." };
@@ -88,14 +88,18 @@ internal sealed class TrainOptions
             .Add<int>("keep-checkpoints", "training.keepCheckpoints", "Checkpoints kept, the newest.")
             .Add<int>("overfit-batches", "training.overfitBatches", "See only the first so many batches, again and again.")
             .AddFlag("detect-anomaly", "training.detectAnomaly", "Name the first operation that makes a value that is not finite; slow.")
-            .Add<string>("device", "device", "Where to compute: cpu, or reference (float64, slow).");
+            .Add<string>("device", "device", DeviceOption.Help, showDefault: false);
         command.Options.Add(_fastDevRun);
         command.Options.Add(_out);
     }
 
-    public int Start(ParseResult parsed, RunConfig defaults) => _config.Explain(parsed, () =>
+    /// <param name="chooseDevice">Whether the best device is taken where the user names none, and not that of the configuration.</param>
+    public int Start(ParseResult parsed, RunConfig defaults, bool chooseDevice) => _config.Explain(parsed, () =>
     {
-        var config = defaults.With(_config.Given(parsed));
+        var given = _config.Given(parsed);
+        if (chooseDevice && !given.ContainsKey("device"))
+            given["device"] = DeviceOption.BestForUser();
+        var config = defaults.With(given);
         config.Check();
         if (parsed.GetValue(_fastDevRun))
             config = config.FastDevRun();

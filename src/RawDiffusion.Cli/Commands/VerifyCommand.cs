@@ -28,7 +28,7 @@ internal static class VerifyCommand
             var cases = Select(parsed.GetValue(operation) ?? [], parsed.GetValue(seed));
             return Run(cases, device.Open(parsed));
         });
-        return command.WithExamples("verify", "verify --device cpu --operation conv2d", "verify --device cuda:1 --seed 7");
+        return command.WithExamples("verify", "verify --device cpu --operation conv2d", "verify --device cuda:1 --seed 7", "verify --device emulated:checked,seed=3");
     }
 
     private static List<OperationCase> Select(string[] filters, ulong seed)

@@ -25,6 +25,7 @@ internal static class CudaReport
             reporter.Table("Device cuda", [("none", FirstSentence(problem!))]);
         else
             Devices(reporter, driver);
+        Devices(reporter, new PtxEmulator.Driver.EmulatedCudaDriver());
     }
 
     /// <summary>The devices of a driver, one table each.</summary>

@@ -28,8 +28,9 @@ public sealed class TrainedRun
 
     /// <summary>Opens a run.</summary>
     /// <param name="path">The folder of a run, or that of one of its checkpoints.</param>
+    /// <param name="device">Where the model is to compute; null: where the run did.</param>
     /// <exception cref="IOException">There is no run, it has no checkpoint yet, or a file is damaged; the message says which.</exception>
-    public static TrainedRun Open(string path)
+    public static TrainedRun Open(string path, Backend? device = null)
     {
         bool isCheckpoint = File.Exists(Path.Combine(path, TrainingState.FileName));
         string folder = isCheckpoint ? Path.GetFullPath(Path.Combine(path, "..", "..")) : path;
@@ -38,7 +39,7 @@ public sealed class TrainedRun
         var config = RunConfig.Load(RunFolder.ConfigPath(folder));
         string checkpoint = isCheckpoint ? path : new CheckpointFolder(folder).Latest
             ?? throw new IOException($"{path}: this run has no checkpoint yet");
-        var device = RawDiffusion.Device.Parse(config.Device);
+        device ??= RawDiffusion.Device.Parse(config.Device);
         var model = DiffusionModel.Create(config, device);
         return new TrainedRun(folder, config, model, TrainingState.LoadForSampling(checkpoint, model.Files), device);
     }

@@ -7,7 +7,7 @@ namespace RawDiffusion.Tests.Cli;
 /// <summary>The preset in a reduced form of a few seconds; the full one is what the first command of the README runs.</summary>
 public class EightGaussiansTests
 {
-    private const string Reduced = "train eight-gaussians --steps 300 --samples 500 --sampling-steps 20 --seed 5";
+    private const string Reduced = "train eight-gaussians --steps 300 --samples 500 --sampling-steps 20 --seed 5 --device cpu";
 
     [Fact]
     public void A_run_leaves_everything_that_the_design_promises()
@@ -49,7 +49,7 @@ public class EightGaussiansTests
     {
         using var folder = new TemporaryFolder();
         string run = Path.Combine(folder.Path, "run");
-        Execute($"train eight-gaussians --steps 1500 --samples 2000 --sampling-steps 50 --out {run}");
+        Execute($"train eight-gaussians --steps 1500 --samples 2000 --sampling-steps 50 --device cpu --out {run}");
 
         using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "metrics.json")));
         // Untrained, no mode holds 5% of the samples within four standard deviations of it; trained to the end, all do.

@@ -23,7 +23,7 @@ internal sealed class GoldenCase
     {
         var data = new TheoryData<string, int>();
         int count = Load(file).GetArrayLength();
-        foreach (string device in Device.Names)
+        foreach (string device in (string[])["cpu", "reference"])
         {
             for (int i = 0; i < count; i++)
                 data.Add(device, i);

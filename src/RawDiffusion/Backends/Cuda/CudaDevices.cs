@@ -9,10 +9,10 @@ public static class CudaDevices
     private static NativeCudaDriver? s_driver;
 
     /// <summary>
-    /// The GPU of a number, for <see cref="Device.Register"/>: <c>Device.Register("cuda", CudaDevices.Open)</c>. Every call makes a
-    /// backend with memory of its own.
+    /// The GPU of a number, for <see cref="Device.Parse"/>. Every call makes a backend with memory of its own.
     /// </summary>
     /// <exception cref="NotSupportedException">There is no driver that works, or no such GPU; the message says where the driver was sought and what to do.</exception>
+    /// <exception cref="CudaLibraryNotFoundException">There is no NVRTC to compile the kernels with.</exception>
     public static Backend Open(int number)
     {
         lock (s_lock)
@@ -23,6 +23,7 @@ public static class CudaDevices
             int count = s_driver.DeviceCount;
             if (number >= count)
                 throw new NotSupportedException($"There is no device {name}: the driver sees {(count == 1 ? "one GPU, cuda" : $"{count} GPUs, cuda:0 to cuda:{count - 1}")}.");
+            CudaLibraries.Nvrtc.Load();
             return new CudaBackend(s_driver, number);
         }
     }
