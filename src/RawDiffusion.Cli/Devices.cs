@@ -53,7 +53,8 @@ internal static class Devices
         return options;
     }
 
-    private static CudaBackend OpenEmulated(string text)
+    /// <param name="text">What stands after <c>emulated:</c>, or nothing.</param>
+    public static CudaBackend OpenEmulated(string text)
     {
         var options = ParseEmulated(text);
         CudaLibraries.Nvrtc.Load();

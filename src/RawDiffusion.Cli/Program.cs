@@ -28,7 +28,7 @@ public static class Program
                 error.WriteLine($"rawdiffusion: {Explain(parsed)}");
                 return BadInput;
             }
-            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, Error = error });
         }
         catch (Exception e) when (UserError.Describe(e) is var (message, exitCode))
         {
@@ -71,7 +71,9 @@ public static class Program
         .Replace(" as expected type 'System.Int32'", ": a whole number was expected")
         .Replace(" as expected type 'System.UInt64'", ": a whole number from 0 on was expected")
         .Replace(" as expected type 'System.Double'", ": a number was expected")
-        .Replace(" as expected type 'System.Nullable`1[System.Int32]'", ": a whole number was expected");
+        .Replace(" as expected type 'System.Nullable`1[System.Int32]'", ": a whole number was expected")
+        .Replace(" as expected type 'System.Int64'", ": a whole number was expected")
+        .Replace(" as expected type 'System.Nullable`1[System.UInt64]'", ": a whole number from 0 on was expected");
 
     private static string Names(Command command) => string.Join(", ", command.Subcommands.Select(c => c.Name));
 }

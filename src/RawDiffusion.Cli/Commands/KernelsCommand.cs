@@ -9,9 +9,9 @@ namespace RawDiffusion.Cli.Commands;
 /// <summary><c>rawdiffusion kernels</c>: what the GPU executes, seen without one.</summary>
 internal static class KernelsCommand
 {
-    public static Command Create() => new("kernels", "List, compile and show the CUDA kernels. Needs no GPU.")
+    public static Command Create() => new("kernels", "List, compile and show the CUDA kernels; execute any kernel on the emulated GPU.")
     {
-        List(), KernelsCompileCommand.Create(), Ptx(),
+        List(), KernelsCompileCommand.Create(), Ptx(), KernelsRunCommand.Create(),
     };
 
     /// <summary>The kernels whose name or file contains one of the texts; all where there is none.</summary>

@@ -132,7 +132,7 @@ internal sealed partial class KernelIndex
     [GeneratedRegex(@"(?<names>[a-z0-9]+(?:_[a-z0-9*]+)+(?:, [a-z0-9]+(?:_[a-z0-9*]+)+)*)\s{2,}(?<text>.*?)(?=\s{3,}[a-z0-9]+_[a-z0-9_*]+\s|$)", RegexOptions.ExplicitCapture)]
     private static partial Regex Row();
 
-    [GeneratedRegex(@"(?<=\S)\. (?=[A-Z])")]
+    [GeneratedRegex(@"(?<=\S)(?<!\bal|\be\.g|\bi\.e)\. ")]
     private static partial Regex SentenceEnd();
 
     [GeneratedRegex(@"\s{3,}")]

@@ -13,7 +13,7 @@ internal sealed class KernelCache(string folder)
 {
     private const int HeaderBytes = 8 + 32 + 32 + 8;
 
-    private static ReadOnlySpan<byte> Magic => "RDKERN\x00\x01"u8;
+    private static ReadOnlySpan<byte> Magic => "RDKERN\x00\x02"u8;
 
     /// <summary>
     /// What the cache's folder is when nobody says: RAWDIFFUSION_CACHE, else below XDG_CACHE_HOME or ~/.cache (on Windows the local application data).

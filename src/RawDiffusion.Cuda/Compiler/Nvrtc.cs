@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace RawDiffusion.Cuda;
 
@@ -7,7 +8,7 @@ namespace RawDiffusion.Cuda;
 /// NVIDIA's run-time compiler of CUDA C++, versions 11.8 to 13. It needs no GPU and no driver. Everything here loads it when first
 /// called and throws <see cref="CudaLibraryNotFoundException"/> where it is not installed.
 /// </summary>
-public static unsafe class Nvrtc
+public static unsafe partial class Nvrtc
 {
     private static readonly Lazy<(Version Version, int[] Architectures)> s_library = new(Open);
 
@@ -92,7 +93,7 @@ public static unsafe class Nvrtc
                 image = new byte[size];
                 fixed (byte* start = image)
                     Check(source, target, LibNvrtc.nvrtcGetPTX(program, start), log);
-                image = image.AsSpan().TrimEnd((byte)0).ToArray();
+                image = WithPlainNames(image.AsSpan().TrimEnd((byte)0));
             }
             return new CompiledKernels(source.Name, target, image, log);
         }
@@ -135,6 +136,22 @@ public static unsafe class Nvrtc
         if (File.Exists(path))
             NativeLibrary.Load(path);
     }
+
+    /// <summary>
+    /// PTX that names files as they were given. NVRTC puts the current folder before a name that is not a path, so that the text, and
+    /// whatever it is kept in, would depend on where the compiler was called.
+    /// </summary>
+    private static byte[] WithPlainNames(ReadOnlySpan<byte> ptx)
+    {
+        string folder = Environment.CurrentDirectory.Replace('\\', '/').TrimEnd('/');
+        return Encoding.UTF8.GetBytes(FileDirective().Replace(Encoding.UTF8.GetString(ptx), match =>
+            match.Groups[2].Value.StartsWith(folder + "/", StringComparison.Ordinal)
+                ? $"{match.Groups[1].Value}\"{match.Groups[2].Value[(folder.Length + 1)..]}\""
+                : match.Value));
+    }
+
+    [GeneratedRegex(@"^(\s*\.file\s+\d+\s+)""([^""]*)""", RegexOptions.Multiline)]
+    private static partial Regex FileDirective();
 
     private static string Log(nint program)
     {

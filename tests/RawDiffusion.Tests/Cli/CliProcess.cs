@@ -24,7 +24,7 @@ internal sealed partial class CliProcess : IDisposable
     /// <summary>The lines read so far.</summary>
     public IReadOnlyList<string> Output => _output;
 
-    /// <summary>Completes when the process has answered a signal.</summary>
+    /// <summary>Completes when the process has answered a signal; cancelled when it ended without.</summary>
     public TaskCompletionSource SignalAnswered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <param name="arguments">What stands after <c>rawdiffusion</c>.</param>
@@ -89,12 +89,15 @@ internal sealed partial class CliProcess : IDisposable
     private async Task<string> ReadErrors()
     {
         var lines = new List<string>();
-        while (await _process.StandardError.ReadLineAsync() is { } line)
+        // Not on the threads of the test runner, which may all be waiting for a process to end.
+        while (await _process.StandardError.ReadLineAsync().ConfigureAwait(false) is { } line)
         {
             lines.Add(line);
             if (line.StartsWith("stopping", StringComparison.Ordinal))
                 SignalAnswered.TrySetResult();
         }
+        // A process that ended without an answer must not be waited for.
+        SignalAnswered.TrySetCanceled();
         return string.Join('\n', lines);
     }
 

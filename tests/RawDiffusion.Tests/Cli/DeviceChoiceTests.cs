@@ -100,11 +100,45 @@ public sealed class DeviceChoiceTests : IDisposable
     }
 
     [Fact]
+    public void Too_little_device_memory_and_a_kernel_that_does_not_compile_are_told_in_one_line()
+    {
+        var memory = UserError.Describe(new DeviceOutOfMemoryException("Fake", 1 << 20, default, (0, 0), []));
+        Assert.Equal(2, memory!.Value.ExitCode);
+        Assert.StartsWith("Fake is out of memory: 1.0 MiB were asked for", memory.Value.Message);
+        var kernel = UserError.Describe(new KernelCompilationException(new KernelSource("a.cu", "x\ny\n"), new KernelTarget("sm_80"), "NVRTC says no.", "a.cu(2): error"));
+        Assert.Equal(2, kernel!.Value.ExitCode);
+        Assert.DoesNotContain('\n', kernel.Value.Message);
+    }
+
+    /// <summary>What another device began goes on here: a run saved on the CPU is taken up by the kernels of the GPU, and sampled by them.</summary>
+    [SkippableFact]
+    public void A_run_of_the_cpu_goes_on_on_the_emulated_device_and_back()
+    {
+        TestNvrtc.Require();
+        var config = TinyRun.Config with { Training = TinyRun.Config.Training with { LearningRateSchedule = "constant", Warmup = 0 } };
+        TinyRun.Start(config, _folder["run"]);
+        TinyRun.Start(config with { Training = config.Training with { Steps = 14 } }, _folder["straight"]);
+        Assert.Equal(0, Program.Run(["train", "--resume", _folder["run"], "--steps", "13", "--device", "emulated:checked"], TextWriter.Null));
+        Assert.Equal(0, Program.Run(["train", "--resume", _folder["run"], "--steps", "14", "--device", "cpu"], TextWriter.Null));
+        Assert.Equal(0, Program.Run(["sample", _folder["run"], "--device", "emulated", "--out", _folder["s"]], TextWriter.Null));
+        // Sums are made in other orders: some units in the last place of values of up to 10, through 2 steps and 3 of the sampler.
+        Assert.All(Samples(_folder["run/samples.safetensors"]).Zip(Samples(_folder["straight/samples.safetensors"])),
+            pair => Assert.InRange(pair.First - pair.Second, -1e-3, 1e-3));
+        Assert.True(File.Exists(_folder["s.safetensors"]));
+    }
+
+    [Fact]
     public void The_emulated_device_is_told_by_its_name_how_to_emulate()
     {
         Assert.Equal(ExecutionMode.Unchecked, Devices.ParseEmulated("").Mode);
         var options = Devices.ParseEmulated("checked,seed=3,approx=5,sm=90");
         Assert.Equal((ExecutionMode.Checked, 3ul, 5ul, 90), (options.Mode, options.ScheduleSeed, options.ApproximationSeed, options.ComputeCapability));
+    }
+
+    private static float[] Samples(string path)
+    {
+        using var file = IO.Safetensors.Load(path);
+        return file.Read("x").ToArray();
     }
 
     /// <summary>Throws in the middle of a training what a device throws that a kernel has ended.</summary>

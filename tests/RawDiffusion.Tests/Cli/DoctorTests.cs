@@ -16,6 +16,7 @@ public sealed class DoctorTests : IDisposable
         Assert.Contains("CUDA driver", output);
         Assert.Contains("NVRTC, the compiler of kernels", output);
         Assert.Contains("cuBLAS, to compare with", output);
+        Assert.Contains("Device emulated", output);
         if (output.Contains("  not found: looked in"))
             Assert.Contains($"    RAWDIFFUSION_CUDA_LIBRARIES={_folder.Path} (not there)", output);
         Assert.StartsWith("used where no --device is named: ", output[^1]);

@@ -17,16 +17,16 @@ public sealed class SignalTests : IDisposable
     public void The_first_saves_what_no_stop_would_have_made(int signal, int exitCode)
     {
         Skip.If(OperatingSystem.IsWindows(), "Signals are those of Unix.");
-        var config = Endless(steps: 20_000);
+        var config = Endless(steps: 200_000);
         using var process = CliProcess.Start("train", "--config", Write(config), "--out", _folder["stopped"]);
-        process.WaitForLine("train: 2000/20000");
+        process.WaitForLine("train: 20000/200000");
         process.Signal(signal);
         var (code, _) = process.Finish();
 
         Assert.Equal(exitCode, code);
         string latest = Path.GetFileName(new CheckpointFolder(_folder["stopped"]).Latest!);
         int step = int.Parse(latest["step-".Length..]);
-        Assert.InRange(step, 2000, 19_999);
+        Assert.InRange(step, 20_000, 199_999);
         Assert.Equal($"stopped after step {step}; to go on: rawdiffusion train --resume {_folder["stopped"]}", process.Output[^1]);
         Assert.False(File.Exists(_folder["stopped/metrics.json"]));
 

@@ -34,6 +34,18 @@ public class VerifyTests
         Assert.Equal("-", line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3]);
     }
 
+    /// <summary>The GPU's own code, executed by the CPU and watched for hazards.</summary>
+    [SkippableFact]
+    public void The_emulated_device_agrees_without_a_hazard()
+    {
+        TestNvrtc.Require();
+        using var process = CliProcess.Start("verify", "--device", "emulated:checked,seed=3,approx=1", "--operation", "softmax");
+        var (code, error) = process.Finish();
+        Assert.Equal("", error);
+        Assert.Equal(0, code);
+        Assert.Matches("^emulated: 2 of 2 operations agree, ", process.Output[^1]);
+    }
+
     [Fact]
     public void Another_seed_means_other_inputs_of_the_same_shapes()
     {

@@ -41,6 +41,6 @@ internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationS
     internal static void Register()
     {
         if (TestNvrtc.IsAvailable)
-            RawDiffusion.Device.Register("emulated", number => Plain.Device);
+            RawDiffusion.Device.Register("emulated", how => how.Length == 0 ? Plain.Device : RawDiffusion.Cli.Devices.OpenEmulated(how));
     }
 }

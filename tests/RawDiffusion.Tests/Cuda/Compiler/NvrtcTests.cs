@@ -35,6 +35,16 @@ public class NvrtcTests
         Assert.Empty(kernels.Resources);
     }
 
+    /// <summary>NVRTC itself would name them in whatever folder the process is in.</summary>
+    [SkippableFact]
+    public void LineInformationNamesTheFilesAsTheyWereGiven()
+    {
+        TestNvrtc.Require();
+        string ptx = Nvrtc.Compile(s_scale, new KernelTarget("compute_80"), "--generate-line-info").Ptx;
+        Assert.Matches(@"\.file\s+\d+ ""scale\.cu""", ptx);
+        Assert.Matches(@"\.file\s+\d+ ""scale\.cuh""", ptx);
+    }
+
     [SkippableTheory]
     [InlineData("sm_75")]
     [InlineData("sm_80")]
