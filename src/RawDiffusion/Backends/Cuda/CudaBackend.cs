@@ -22,11 +22,16 @@ public sealed partial class CudaBackend : Backend, IDisposable
     private readonly Lock _stagingLock = new();
 
     /// <exception cref="CudaException">No such device, or it cannot be used.</exception>
-    public CudaBackend(CudaDriver driver, int device = 0)
+    public CudaBackend(CudaDriver driver, int device = 0) : this(driver, device, new KernelCompiler(), null)
+    {
+    }
+
+    /// <summary>With other kernels than those of <c>kernels/</c>: damaged ones, which tests must notice.</summary>
+    internal CudaBackend(CudaDriver driver, int device, KernelCompiler compiler, Func<string, KernelSource>? sources)
     {
         Context = new CudaContext(driver, device);
         Name = device == 0 ? driver.Name : $"{driver.Name}:{device}";
-        _kernels = new KernelLibrary(Context, new KernelCompiler());
+        _kernels = new KernelLibrary(Context, compiler, sources);
         _staging = new PinnedStaging(Context);
     }
 

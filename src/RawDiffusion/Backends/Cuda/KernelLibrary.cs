@@ -8,7 +8,8 @@ namespace RawDiffusion.Backends.Cuda;
 /// The kernels of one device. Their sources are the files of <c>kernels/</c>, embedded in this assembly; a file is compiled and loaded
 /// when a kernel of it is asked for first. Methods may be called from several threads.
 /// </summary>
-public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler) : IDisposable
+/// <param name="sources">What to compile for a file; null: <see cref="Source"/>.</param>
+public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, Func<string, KernelSource>? sources = null) : IDisposable
 {
     private const string Prefix = "kernels/";
 
@@ -54,7 +55,7 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler) 
     }
 
     private CudaModule Load(string file, params ReadOnlySpan<string> options) =>
-        context.LoadModule(compiler.Compile(Source(file), context.Target, options));
+        context.LoadModule(compiler.Compile((sources ?? Source)(file), context.Target, options));
 
     private static Dictionary<string, string> ReadTexts()
     {
