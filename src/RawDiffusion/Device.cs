@@ -25,8 +25,11 @@ public static class Device
     /// <summary>Where tensors are made when no device is named.</summary>
     public static Backend Default { get; set; } = Cpu;
 
-    /// <summary>The names that <see cref="Parse"/> knows; those after the first two may be followed by a colon and more.</summary>
-    public static IReadOnlyList<string> Names => ["cpu", "reference", .. s_kinds.Keys.Order(StringComparer.Ordinal)];
+    /// <summary>The kinds that <see cref="Parse"/> knows; those after the first two may be followed by a colon and more.</summary>
+    public static IReadOnlyList<string> Kinds => ["cpu", "reference", .. s_kinds.Keys.Order(StringComparer.Ordinal)];
+
+    /// <summary>The kinds that this machine has: not cuda where there is no GPU, or nothing to compile its kernels with.</summary>
+    public static IReadOnlyList<string> Names => [.. Kinds.Where(kind => kind != "cuda" || CudaDevices.IsAvailable)];
 
     /// <summary>Adds a kind of device. The first registration of a name stays.</summary>
     /// <param name="open">
@@ -46,7 +49,7 @@ public static class Device
             return name == "cpu" ? Cpu : Reference;
         var (kind, which) = Split(name);
         if (!s_kinds.TryGetValue(kind, out var open))
-            throw new ArgumentException($"unknown device '{name}'; there are: {string.Join(", ", Names)}");
+            throw new ArgumentException($"unknown device '{name}'; there are: {string.Join(", ", Kinds)}");
         string key = $"{kind}:{which}";
         var device = s_open.GetOrAdd(key, _ => new Lazy<Backend>(() => open(which)));
         try

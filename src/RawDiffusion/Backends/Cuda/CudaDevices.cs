@@ -7,6 +7,10 @@ public static class CudaDevices
 {
     private static readonly Lock s_lock = new();
     private static NativeCudaDriver? s_driver;
+    private static readonly Lazy<bool> s_available = new(() => NativeCudaDriver.TryCreate(out _) is { DeviceCount: > 0 } && Nvrtc.IsAvailable(out _));
+
+    /// <summary>Whether there is a GPU and NVRTC, as found when this was first asked.</summary>
+    public static bool IsAvailable => s_available.Value;
 
     /// <summary>
     /// The GPU of a number, for <see cref="Device.Parse"/>. Every call makes a backend with memory of its own.
