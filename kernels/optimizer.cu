@@ -31,8 +31,8 @@ struct AdamWScalars
 
 // Loshchilov and Hutter 2019, Algorithm 2.
 extern "C" __global__ void optimizer_adamw_f32(
-    AdamWScalars s, const AdamWScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ m, float* __restrict__ v,
-    const float* __restrict__ norm)
+    AdamWScalars s, const AdamWScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient,
+    float* __restrict__ m, float* __restrict__ v, const float* __restrict__ norm)
 {
     unsigned i = element_index();
     if (i >= n)
@@ -61,8 +61,8 @@ struct SgdScalars
 
 // buffer is not touched without momentum.
 extern "C" __global__ void optimizer_sgd_f32(
-    SgdScalars s, const SgdScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient, float* __restrict__ buffer,
-    const float* __restrict__ norm)
+    SgdScalars s, const SgdScalars* live, int n, float* __restrict__ parameter, const float* __restrict__ gradient,
+    float* __restrict__ buffer, const float* __restrict__ norm)
 {
     unsigned i = element_index();
     if (i >= n)

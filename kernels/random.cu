@@ -15,7 +15,8 @@ extern "C" __global__ void random_uniform_f32(PhiloxState state, int n, float lo
     if (4 * block >= n)
         return;
     uint4 r = philox_block(state, block);
-    store_four(y, 4 * block, n, make_float4(low + range * uniform(r.x), low + range * uniform(r.y), low + range * uniform(r.z), low + range * uniform(r.w)));
+    store_four(y, 4 * block, n, make_float4(
+        low + range * uniform(r.x), low + range * uniform(r.y), low + range * uniform(r.z), low + range * uniform(r.w)));
 }
 
 // y[n]: standard normals by Box and Muller's formula.

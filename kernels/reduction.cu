@@ -42,8 +42,8 @@ struct MinReducer
 struct LogSumExpReducer
 {
     typedef LogSumExp Op;
-    static __device__ __forceinline__ LogSumExp::Value add(LogSumExp::Value value, float x) { return LogSumExp::join(value, LogSumExp::term(x)); }
-    static __device__ __forceinline__ float result(LogSumExp::Value value) { return LogSumExp::result(value); }
+    static __device__ __forceinline__ Op::Value add(Op::Value value, float x) { return Op::join(value, Op::term(x)); }
+    static __device__ __forceinline__ float result(Op::Value value) { return Op::result(value); }
 };
 
 template <class Reducer>

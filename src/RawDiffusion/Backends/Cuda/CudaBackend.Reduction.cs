@@ -2,7 +2,10 @@ namespace RawDiffusion.Backends.Cuda;
 
 public partial class CudaBackend
 {
-    /// <summary>Elements of a row that one block adds up, and of a column that one thread does. They decide how sums are cut, so changing them changes bits.</summary>
+    /// <summary>
+    /// Elements of a row that one block adds up, and of a column that one thread does. They decide how sums are cut, so changing them
+    /// changes bits.
+    /// </summary>
     private const int RowChunk = 4096, ColumnChunk = 128;
 
     /// <summary>Rows up to this long are given to one thread each: a warp would be mostly idle.</summary>

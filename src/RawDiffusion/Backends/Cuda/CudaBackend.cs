@@ -8,9 +8,9 @@ namespace RawDiffusion.Backends.Cuda;
 /// <c>kernels/</c> that has its family's name. Nothing waits for the device but downloads and <see cref="Synchronize"/>.
 /// </summary>
 /// <remarks>
-/// Operations read nothing on the host and allocate from the pool only, so a step that has run once can be captured into a graph. What
-/// a graph repeats are the arguments of its recording: a step whose scalars change is recorded anew (<see cref="CudaGraph.Update"/>).
-/// Scratch memory is taken before the pointers of the arguments are: taking memory collects what garbage has left behind.
+/// Operations read nothing on the host and allocate from the pool only, so a step that has run once can be captured into a graph
+/// (<see cref="Record"/>). Scratch memory is taken before the pointers of the arguments are: taking memory collects what garbage has
+/// left behind. For the same reason the caller keeps the storages alive until the method returns, where other threads use the device.
 /// </remarks>
 public sealed partial class CudaBackend : Backend, IDisposable
 {
@@ -46,7 +46,8 @@ public sealed partial class CudaBackend : Backend, IDisposable
     {
         if (dtype == DType.Float64)
             throw new ArgumentException($"The {Name} device computes in float32; use the reference device for float64.");
-        return new CudaStorage(this, Context.Allocate((long)length * sizeof(float), dtype == DType.Int32 ? "int32 tensor" : "float32 tensor"), dtype, length);
+        string owner = dtype == DType.Int32 ? "int32 tensor" : "float32 tensor";
+        return new CudaStorage(this, Context.Allocate((long)length * sizeof(float), owner), dtype, length);
     }
 
     public override void Release(Storage storage)
