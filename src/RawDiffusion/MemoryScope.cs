@@ -89,6 +89,14 @@ public sealed class MemoryScope : IDisposable
         return true;
     }
 
+    /// <summary>Takes a tensor out of whatever scope it is in: it lives until it is garbage. For what is made once and used again.</summary>
+    /// <returns>The tensor.</returns>
+    public static Tensor KeepForever(Tensor tensor)
+    {
+        KeepForever(tensor.Storage);
+        return tensor;
+    }
+
     /// <summary>Takes a storage out of whatever scope it is in: it lives until it is garbage.</summary>
     internal static void KeepForever(Storage storage) => storage.Owner = null;
 

@@ -10,7 +10,7 @@ namespace RawDiffusion.Diffusion.Data;
 /// <remarks>
 /// Images stay bytes and become floats batch by batch: for 60,000 digits that is 47 MB instead of 188, and what a batch of 64 costs
 /// (some tens of microseconds) is lost beside any training step. The indices of a batch are decided before its images are touched,
-/// so a device with memory of its own can gather them from a copy there.
+/// so a GPU gathers them from a copy in its own memory; images that are shifted or mirrored are made here.
 /// </remarks>
 public sealed class ImageData : ITrainingData
 {

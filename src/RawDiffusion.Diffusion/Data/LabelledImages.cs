@@ -1,5 +1,7 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using RawDiffusion.Backends;
+using RawDiffusion.Backends.Cuda;
 
 namespace RawDiffusion.Diffusion.Data;
 
@@ -9,11 +11,18 @@ namespace RawDiffusion.Diffusion.Data;
 /// <param name="Mirrored">Left and right exchanged, before it is moved.</param>
 public readonly record struct ImagePick(int Index, int Down = 0, int Right = 0, bool Mirrored = false);
 
-/// <summary>A set of images of one size with a class each, held as bytes; batches become tensors when asked for.</summary>
+/// <summary>
+/// A set of images of one size with a class each, held as bytes; batches become tensors when asked for. A GPU gets a copy of all images as
+/// floats with the first batch, and gathers further ones from it: an index for each image is all that is sent.
+/// </summary>
 public sealed class LabelledImages
 {
+    /// <summary>Bytes of the largest copy that is made on a GPU; larger sets are sent batch by batch.</summary>
+    private const long LargestCopy = 1L << 31;
+
     private readonly byte[] _pixels;
     private readonly byte[] _labels;
+    private readonly ConditionalWeakTable<Backend, Tensor> _copies = [];
 
     /// <param name="pixels">[N, height, width, channels].</param>
     /// <param name="labels">[N], each below <paramref name="classes"/>.</param>
@@ -54,6 +63,14 @@ public sealed class LabelledImages
     /// <returns>[n, Height, Width, Channels].</returns>
     public Tensor ImageTensor(ReadOnlySpan<ImagePick> picks, double low = -1, double high = 1, Backend? device = null)
     {
+        device ??= Device.Default;
+        if (device is CudaBackend && (low, high) == (-1, 1) && ArePlain(picks) && sizeof(float) * (long)_pixels.Length <= LargestCopy)
+            return Gather(picks, device);
+        return MakeTensor(picks, low, high, device);
+    }
+
+    private Tensor MakeTensor(ReadOnlySpan<ImagePick> picks, double low, double high, Backend device)
+    {
         Span<float> table = stackalloc float[256];
         for (int value = 0; value < table.Length; value++)
             table[value] = (float)(low + (high - low) * value / 255);
@@ -93,6 +110,31 @@ public sealed class LabelledImages
         for (int i = 0; i < picks.Length; i++)
             picks[i] = new ImagePick(start + i);
         return picks;
+    }
+
+    private Tensor Gather(ReadOnlySpan<ImagePick> picks, Backend device)
+    {
+        var copy = _copies.GetValue(device, MakeCopy);
+        int[] buffer = ArrayPool<int>.Shared.Rent(picks.Length);
+        for (int i = 0; i < picks.Length; i++)
+            buffer[i] = ExpectIndex(picks[i].Index);
+        var rows = F.Embedding(Tensor.From(buffer.AsSpan(0, picks.Length), [picks.Length], device), copy);
+        ArrayPool<int>.Shared.Return(buffer);
+        return rows.Reshape(picks.Length, Height, Width, Channels);
+    }
+
+    /// <summary>All images on a device, [Count, Height * Width * Channels].</summary>
+    private Tensor MakeCopy(Backend device) =>
+        MemoryScope.KeepForever(MakeTensor(Range(0, Count), -1, 1, device).Reshape(Count, Height * Width * Channels));
+
+    private static bool ArePlain(ReadOnlySpan<ImagePick> picks)
+    {
+        foreach (var pick in picks)
+        {
+            if (pick != new ImagePick(pick.Index))
+                return false;
+        }
+        return true;
     }
 
     private void Draw(ImagePick pick, ReadOnlySpan<float> table, Span<float> target)

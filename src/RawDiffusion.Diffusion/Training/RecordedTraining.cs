@@ -18,12 +18,11 @@ internal sealed class RecordedTraining : IDisposable
     private readonly StepGraph _graph;
 
     /// <param name="batch">One like all that follow.</param>
-    /// <param name="scope">What must stay is kept beyond it.</param>
-    public RecordedTraining(TrainingState state, TrainingConfig config, TrainingBatch batch, MemoryScope scope)
+    public RecordedTraining(TrainingState state, TrainingConfig config, TrainingBatch batch)
     {
         (_state, _config, _batch) = (state, config, batch);
-        _inputs = [.. batch.Inputs.Select(input => scope.Keep(input.Clone()))];
-        _loss = scope.Keep(Tensor.Zeros(Shape.Scalar, _inputs[0].Device));
+        _inputs = [.. batch.Inputs.Select(input => MemoryScope.KeepForever(input.Clone()))];
+        _loss = MemoryScope.KeepForever(Tensor.Zeros(Shape.Scalar, _inputs[0].Device));
         _graph = new StepGraph(_loss.Device, Step, state.Optimizer, state.Ema, [.. state.Generators.Select(named => named.Generator)]);
     }
 

@@ -96,7 +96,7 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         {
             var batch = source(FirstSample(), config.Batch);
             state.Optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
-            state.LossSum += Records && !config.DetectAnomaly && batch.Inputs[0].Device.CanRecord ? RepeatStep(batch, scope) : MakeStep(batch);
+            state.LossSum += Records && !config.DetectAnomaly && batch.Inputs[0].Device.CanRecord ? RepeatStep(batch) : MakeStep(batch);
             state.LossCount++;
             state.Samples += config.Batch;
             state.Step++;
@@ -126,9 +126,9 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     }
 
     /// <summary>Makes a step as a whole.</summary>
-    private double RepeatStep(TrainingBatch batch, MemoryScope scope)
+    private double RepeatStep(TrainingBatch batch)
     {
-        _recorded ??= new RecordedTraining(state, config, batch, scope);
+        _recorded ??= new RecordedTraining(state, config, batch);
         double loss = _recorded.Run(batch);
         _gradientNorm = state.Optimizer.LastGradientNorm;
         ExpectFinite("loss", loss);

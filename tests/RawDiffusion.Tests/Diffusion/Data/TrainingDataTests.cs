@@ -1,5 +1,8 @@
 using RawDiffusion.Backends.Cpu;
+using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.PtxEmulator.Driver;
+using RawDiffusion.PtxEmulator.Execution;
 
 namespace RawDiffusion.Tests;
 
@@ -71,6 +74,23 @@ public class TrainingDataTests
         {
             using var scope = new MemoryScope();
             data.Draw(64 * batch, 64, seed: 1, cpu);
+        }
+    }
+
+    /// <summary>Sets of images are gathered from a copy on the device; whatever comes from the host comes through the same.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(Names))]
+    public void AGpuGetsTheBitsThatTheHostMakes(string name)
+    {
+        TestNvrtc.Require();
+        using var emulated = new CudaBackend(new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Checked }));
+        foreach (long first in (long[])[0, 33, 1000])
+        {
+            Batch expected = Sets[name].Draw(first, 9, seed: 3), actual = Sets[name].Draw(first, 9, seed: 3, emulated);
+            Assert.Equal(emulated, actual.X.Device);
+            Assert.Equal(expected.X.Shape, actual.X.Shape);
+            Assert.Equal(expected.X.ToArray(), actual.X.ToArray());
+            Assert.Equal(expected.Labels?.ToInt32Array(), actual.Labels?.ToInt32Array());
         }
     }
 
