@@ -1,3 +1,4 @@
+using System.Numerics;
 using RawDiffusion.PtxEmulator.Parsing;
 
 namespace RawDiffusion.PtxEmulator.Decoding;
@@ -227,9 +228,9 @@ internal sealed partial class FunctionDecoder
     {
         if (from == to)
             return;
-        int step = (int)Math.Min(Math.Min(8, formal.Alignment), (long)(ulong)1 << System.Numerics.BitOperations.TrailingZeroCount(formal.Size));
+        int step = (int)Math.Min(Math.Min(8, formal.Alignment), 1L << BitOperations.TrailingZeroCount(formal.Size));
         var type = TypeNames.Bits(step);
-        int register = _kernel.Registers.Slot(type, _p.Line);
+        int register = _kernel.Registers.Temporary(type, _p.Line);
         for (int offset = 0; offset < formal.Size; offset += step)
         {
             var load = Instruction.Create(Opcode.Ld, type);

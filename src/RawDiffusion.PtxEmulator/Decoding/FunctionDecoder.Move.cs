@@ -99,10 +99,27 @@ internal sealed partial class FunctionDecoder
             i.Flags |= Flag("relu", InstructionFlags.Relu);
         Operands(packed ? 3 : 2);
         Destination(ref i, 0, type, true);
-        i.A = Source(1, source, true);
+        i.A = Narrow(_p.Operands[1], source);
         if (packed)
-            i.B = Source(2, source);
+            i.B = Narrow(_p.Operands[2], source);
         Emit(i);
+    }
+
+    /// <summary>The slot of an operand that may be larger than its type: of a register of 64 bits the low half is taken first.</summary>
+    private int Narrow(PtxOperand operand, PtxType type)
+    {
+        if (operand is not PtxName { Component: "" } name || !_scope.TryFind(name.Name, _kernel.Registers, _p.Line, out var symbol)
+            || symbol.Kind != SymbolKind.Register || symbol.Type.Bytes() != 8 || type.Bytes() == 8)
+            return Source(operand, type, true);
+        var i = Instruction.Create(Opcode.MovUnpack, PtxType.B64);
+        i.A = Register(operand, type, true);
+        i.DeclaredType = PtxType.B32;
+        int low = _kernel.Registers.Temporary(PtxType.B32, _p.Line);
+        BeginList(ref i);
+        Add(ref i, low);
+        Add(ref i, -1);
+        Emit(i);
+        return low;
     }
 
     /// <summary>A rounding must be given where the conversion can be inexact, and must not where it can't.</summary>

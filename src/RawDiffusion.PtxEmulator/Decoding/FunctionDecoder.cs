@@ -67,7 +67,7 @@ internal sealed partial class FunctionDecoder
         foreach (var (operand, label) in _indirect)
             _kernel.Operands[operand] = label.Pc;
         ControlFlow.SetReconvergence(code, start, code.Count, _kernel.Operands);
-        RegisterAllocation.Allocate(code, start, code.Count, _kernel.Operands, _kernel.Registers);
+        RegisterAllocation.Allocate(code, start, code.Count, _kernel.Operands, _kernel.Registers, _function.Line);
     }
 
     /// <summary>A function has one Ret, at its end; a kernel that runs off its end exits.</summary>

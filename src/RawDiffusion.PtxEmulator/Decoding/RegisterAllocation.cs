@@ -13,27 +13,34 @@ namespace RawDiffusion.PtxEmulator.Decoding;
 /// </remarks>
 internal sealed class RegisterAllocation
 {
+    /// <summary>Blocks times registers, from which on nothing is shared: the sets of the analysis would be too large.</summary>
+    private const long MostBits = 1L << 26;
+
     private readonly List<Instruction> _code;
     private readonly List<int> _operands;
     private readonly RegisterLayout _layout;
+    private readonly int _line;
     private readonly List<(int Register, bool IsDefinition)> _named = [];
 
-    private RegisterAllocation(List<Instruction> code, List<int> operands, RegisterLayout layout)
+    private RegisterAllocation(List<Instruction> code, List<int> operands, RegisterLayout layout, int line)
     {
         _code = code;
         _operands = operands;
         _layout = layout;
+        _line = line;
     }
 
     /// <summary>Gives the registers that code[start..end), one function, names their slots.</summary>
-    public static void Allocate(List<Instruction> code, int start, int end, List<int> operands, RegisterLayout layout) =>
-        new RegisterAllocation(code, operands, layout).Allocate(start, end);
+    /// <param name="line">Of the function, for errors.</param>
+    public static void Allocate(List<Instruction> code, int start, int end, List<int> operands, RegisterLayout layout, int line) =>
+        new RegisterAllocation(code, operands, layout, line).Allocate(start, end);
 
     private void Allocate(int start, int end)
     {
         var graph = FlowGraph.Build(CollectionsMarshal.AsSpan(_code), start, end, _operands);
         var registers = Number(start, end);
-        var (first, last) = Intervals(graph, registers);
+        var (first, last) = (long)graph.Count * registers.Count <= MostBits ? Intervals(graph, registers)
+            : (new int[registers.Count], [.. Enumerable.Repeat(int.MaxValue, registers.Count)]);
         int[] slots = Scan(registers, first, last);
         var code = CollectionsMarshal.AsSpan(_code);
         var operands = CollectionsMarshal.AsSpan(_operands);
@@ -179,7 +186,7 @@ internal sealed class RegisterAllocation
                 active.Dequeue();
                 free[Class(ended)].Push(slots[ended]);
             }
-            slots[r] = free[Class(r)].TryPop(out int slot) ? slot : _layout.Slot(types[r], 0);
+            slots[r] = free[Class(r)].TryPop(out int slot) ? slot : _layout.Slot(types[r], _line);
             active.Enqueue(r, last[r]);
         }
         return slots;

@@ -37,6 +37,12 @@ internal sealed class RegisterLayout
         if (type == PtxType.Pred)
             return Slot(type, line);
         DeclaredRegisters += type.Bytes() == 8 ? 2 : 1;
+        return Temporary(type, line);
+    }
+
+    /// <summary>A register, not a predicate, that the text does not declare.</summary>
+    public int Temporary(PtxType type, int line)
+    {
         if (_declared.Count >= MostBytes / 128)
             throw new PtxException(line, "the kernel uses too many registers", "");
         _declared.Add(type);

@@ -117,6 +117,17 @@ public class ModuleDecoderTests
         Assert.All(kernel.Code.Where(i => i.Opcode == Opcode.Add), i => Assert.NotEqual(i.D, i.A));
     }
 
+    /// <summary>Ten thousand blocks and registers: the analysis of which are alive together is left out.</summary>
+    [Fact]
+    public void LargeKernelsAreDecodedToo()
+    {
+        var kernel = Decode(PtxTexts.Kernel(".reg .b32 %r<10001>; .reg .pred p;\n"
+            + string.Concat(Enumerable.Range(1, 10_000).Select(i => $"@p bra l{i}; mov.u32 %r{i}, {i}; l{i}:\n"))));
+        Assert.Equal(10_000, kernel.Code.Where(i => i.Opcode == Opcode.Mov).Select(i => i.D).Distinct().Count());
+        // The last one leads to the exit.
+        Assert.All(Enumerable.Range(0, 9_999), i => Assert.Equal(2 * i + 2, kernel.Code[2 * i].Reconverge));
+    }
+
     [Fact]
     public void ValuesThatALoopOrAGuardKeepsHaveAPlaceOfTheirOwn()
     {

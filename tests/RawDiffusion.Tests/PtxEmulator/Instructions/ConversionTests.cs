@@ -54,6 +54,28 @@ public class ConversionTests
         }
     }
 
+    /// <summary>Registers may be larger than the types: the low bits are converted, and the result is extended by its sign or zeros.</summary>
+    [Theory]
+    [MemberData(nameof(Integers))]
+    public void LargerRegistersAreUsedInPart(string from)
+    {
+        foreach (string to in s_integers)
+        {
+            foreach (var (result, operand) in new[] { ("b64", "b64"), ("b32", "b64"), ("b64", "b32"), ("b32", "b32") })
+            {
+                if (Operands.Bits(to) > Operands.Bits(result) || Operands.Bits(from) > Operands.Bits(operand))
+                    continue;
+                Instruct.Equal($"cvt.{to}.{from} {result} {operand}", $"cvt.{to}.{from} r, a;", result, [operand], Operands.For(operand), v =>
+                {
+                    ulong low = (ulong)(Value(from, v[0]) & Operands.Mask(Operands.Bits(to)));
+                    return (ulong)(Value(to, low) & Operands.Mask(Operands.Bits(result)));
+                });
+            }
+        }
+        Instruct.Equal($"cvt.rn.f32.{from}", $"cvt.rn.f32.{from} r, a;", "f32", ["b64"], Operands.For("b64"),
+            v => ExactFloat.Single.Rounded(Value(from, v[0]), 0, Round.Nearest));
+    }
+
     [Theory]
     [MemberData(nameof(Integers))]
     public void IntegersBecomeFloats(string from)

@@ -72,7 +72,7 @@ internal static unsafe class InstructionRunner
         string list = string.Join(", ", Enumerable.Range(0, inputs.Length + 1).Select(k => $".param .u64 p{k}"));
         string text = $".version 8.4\n.target sm_90\n.address_size 64\n{body.Replace("ENTRY", $".visible .entry k({list})")}\n";
         var module = ModuleDecoder.Decode("test", text);
-        ulong[] addresses = [.. module.Variables.Select(v => memory.Add((int)v.Bytes))];
+        ulong[] addresses = [.. module.Variables.Select(v => memory.Add((int)v.Bytes, v.Space == StateSpace.Constant))];
         for (int k = 0; k < addresses.Length; k++)
         {
             Marshal.Copy(module.Variables[k].Initial, 0, memory.Native(addresses[k]), module.Variables[k].Initial.Length);
@@ -114,13 +114,13 @@ internal static unsafe class InstructionRunner
         private readonly List<MemoryRegion> _regions = [];
         private ulong _next = 0x1000_0000;
 
-        public ulong Add(int bytes)
+        public ulong Add(int bytes, bool isReadOnly = false)
         {
             ulong start = _next;
             _next += (ulong)bytes + 65536 & ~4095ul;
             nint native = (nint)NativeMemory.AlignedAlloc((nuint)bytes, 256);
             new Span<byte>((void*)native, bytes).Clear();
-            _regions.Add(new MemoryRegion(start, start + (ulong)bytes, native, false, _regions.Count));
+            _regions.Add(new MemoryRegion(start, start + (ulong)bytes, native, isReadOnly, _regions.Count));
             return start;
         }
 

@@ -101,6 +101,36 @@ public class RemainingInstructionTests
     }
 
     [Fact]
+    public void GenericAddressesKnowTheirSpace()
+    {
+        uint[] output = InstructionRunner.RunKernel("""
+            .const .b32 constant = 5;
+            .global .b32 variable = 6;
+            .shared .b32 shared;
+            ENTRY
+            {
+                .local .b32 local;
+                .reg .b32 a, b; .reg .b64 p, x; .reg .pred q;
+                ld.param.u64 p, [p0];
+                mov.u64 x, constant; cvta.const.u64 x, x; mov.u32 a, 0;
+                isspacep.const q, x; @q or.b32 a, a, 1; isspacep.global q, x; @q or.b32 a, a, 2; isspacep.shared q, x; @q or.b32 a, a, 4;
+                mov.u64 x, variable; cvta.global.u64 x, x;
+                isspacep.global q, x; @q or.b32 a, a, 8; isspacep.local q, x; @q or.b32 a, a, 16; isspacep.shared q, x; @q or.b32 a, a, 32;
+                mov.u64 x, shared; cvta.shared.u64 x, x;
+                isspacep.shared q, x; @q or.b32 a, a, 64; isspacep.global q, x; @q or.b32 a, a, 128; isspacep.local q, x; @q or.b32 a, a, 256;
+                mov.u64 x, local; cvta.local.u64 x, x;
+                isspacep.local q, x; @q or.b32 a, a, 512; isspacep.shared q, x; @q or.b32 a, a, 1024; isspacep.param q, x; @q or.b32 a, a, 2048;
+                mov.b64 x, p0; cvta.param.u64 x, x;
+                isspacep.param q, x; @q or.b32 a, a, 4096; isspacep.local q, x; @q or.b32 a, a, 8192; isspacep.global q, x; @q or.b32 a, a, 16384;
+                ld.u64 x, [x]; setp.eq.u64 q, x, p; @q or.b32 a, a, 32768;
+                mov.u32 b, %total_smem_size; st.global.v2.b32 [p], {a, b};
+            }
+            """, 1, 2);
+        Assert.Equal(1u | 8 | 64 | 512 | 4096 | 32768, output[0]);
+        Assert.InRange(output[1], 4u, 64u);
+    }
+
+    [Fact]
     public void PrintfIsFormatted()
     {
         var text = new System.Text.StringBuilder();
