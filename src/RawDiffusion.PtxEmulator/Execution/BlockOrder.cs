@@ -49,6 +49,9 @@ public sealed class BlockOrder
     internal bool IsBefore(long block, int thread, uint time, int current) =>
         _acquired[current >> 5] != 0 && _launch!.IsReleased(block, thread >> 5, time, _acquired[current >> 5]);
 
+    /// <summary>Whether anything of another block may be ordered before what the warp does now.</summary>
+    internal bool KnowsOthers(int warp) => _acquired[warp] != 0;
+
     /// <summary>Whether a remembered time is earlier than another. Remembered times have <see cref="AccessRecord.TimeBits"/> bits and come round; 0 is earlier than none.</summary>
     internal static bool Earlier(uint remembered, uint time) =>
         time != 0 && ((time - 1 - remembered) & AccessRecord.TimeMask) < (AccessRecord.TimeMask + 1) / 2;

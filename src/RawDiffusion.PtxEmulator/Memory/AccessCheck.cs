@@ -41,6 +41,7 @@ internal static unsafe class AccessCheck
         bool reads = access.Kind != AccessKind.Write, writes = access.Kind != AccessKind.Read;
         var order = access.Order;
         uint allBefore = order.AllBefore;
+        bool knowsOthers = order.KnowsOthers(access.FirstThread >> 5);
         ulong prefix = AccessRecord.Prefix(tag, (uint)access.Block, access.Time);
         int bytes = access.Bytes;
         lanes = GroupCheck.Remaining(defined, races, start, in access, lanes, AccessRecord.Of(prefix, access.FirstThread, 15, writes, strong), allBefore);
@@ -58,7 +59,7 @@ internal static unsafe class AccessCheck
             var now = AccessRecord.Of(prefix, access.FirstThread + lane, part, writes, strong);
             for (long word = offset >> 2; word <= last; word++)
             {
-                if (writes ? WriteIsPlain(races, word, now, allBefore, access.Pc) : ReadIsPlain(races, word, now, allBefore, access.Pc))
+                if (writes ? WriteIsPlain(races, word, now, allBefore, access.Pc) : ReadIsPlain(races, word, now, allBefore, knowsOthers, access.Pc))
                     continue;
                 bool fine = writes
                     ? Write(races, word, now, lane, memory, in access, offset, ref problem)
@@ -81,7 +82,7 @@ internal static unsafe class AccessCheck
     /// and either this read is to be remembered in place of an old one or two others of the same time are already.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool ReadIsPlain(RaceTable races, long word, AccessRecord now, uint allBefore, int pc)
+    private static bool ReadIsPlain(RaceTable races, long word, AccessRecord now, uint allBefore, bool knowsOthers, int pc)
     {
         if (!IsOld(races.Writes[word], now, allBefore))
             return false;
@@ -95,9 +96,9 @@ internal static unsafe class AccessCheck
             races.ReadPlaces[2 * word] = (ushort)pc;
             return true;
         }
-        if (((slots[0] ^ now.Bits) & AccessRecord.EpochMask) != 0)
+        if (!Stays(slots[0], now.Bits, knowsOthers))
             return false;
-        if (((slots[1] ^ now.Bits) & AccessRecord.EpochMask) == 0)
+        if (Stays(slots[1], now.Bits, knowsOthers))
             return true;
         if (now.Bytes != 15 || !IsOld(slots[1], now, allBefore))
             return false;
@@ -118,9 +119,17 @@ internal static unsafe class AccessCheck
         return true;
     }
 
+    /// <summary>Whether a record is of this block since its last barrier, or of another block where nothing is known of such.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static bool Stays(ulong record, ulong now, bool knowsOthers)
+    {
+        ulong difference = record ^ now;
+        return (difference & AccessRecord.EpochMask) == 0 || (!knowsOthers && difference >> 56 == 0 && difference >> 34 != 0);
+    }
+
     /// <summary>Whether a record is of another launch, of this thread, or of this block before a barrier of all its threads.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool IsOld(ulong record, AccessRecord now, uint allBefore)
+    internal static bool IsOld(ulong record, AccessRecord now, uint allBefore)
     {
         ulong difference = record ^ now.Bits;
         return difference >> 56 != 0 || difference >> 24 == 0

@@ -24,7 +24,9 @@ internal static unsafe class GroupCheck
         int wordsEach = access.Bytes >> 2;
         var step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * (ulong)access.Bytes;
         uint left = lanes;
-        ulong looked = ulong.MaxValue;
+        // The places that the last group of each kind read; of groups side by side, where it found nothing to record.
+        bool knowsOthers = access.Order.KnowsOthers(access.FirstThread >> 5);
+        ulong looked = ulong.MaxValue, nothing = ulong.MaxValue;
         for (int group = 0; group < 32; group += 8)
         {
             if ((lanes >> group & 0xFF) != 0xFF)
@@ -35,8 +37,16 @@ internal static unsafe class GroupCheck
             {
                 // Whatever thread writes there later, one of two readers is another. The next group often reads the same.
                 if (!writes)
-                    left &= ~((first == looked ? 0xFFu : 0xFCu) << group);
+                {
+                    bool known = first == looked || ReadByTwo(defined, races, (long)(first - start), access.Bytes, now.Bits + ((ulong)(uint)group << ThreadShift), allBefore, knowsOthers, access.Pc);
+                    left &= ~((known ? 0xFFu : 0xFCu) << group);
+                }
                 looked = first;
+                continue;
+            }
+            if (distance == step && first == nothing)
+            {
+                left &= ~(0xFFu << group);
                 continue;
             }
             if (distance != step)
@@ -44,23 +54,48 @@ internal static unsafe class GroupCheck
             long offset = (long)(first - start);
             if (!writes && !IsDefined(defined, offset, 8 * access.Bytes))
                 continue;
-            bool done = true;
+            bool done = true, changed = writes;
             ulong record = now.Bits + ((ulong)(uint)group << ThreadShift);
             for (int part = 0; part < wordsEach && done; part++)
             {
                 // Eight words; with several words to a lane the same thread has neighbours.
                 Vector512<ulong> records = Vector512.Create(record) + Threads(part, wordsEach);
                 long word = (offset >> 2) + 8 * part;
-                done = writes ? Write(races, word, records, allBefore, access.Pc) : Read(races, word, records, allBefore, access.Pc);
+                done = writes ? Write(races, word, records, allBefore, access.Pc) : Read(races, word, records, allBefore, knowsOthers, access.Pc, ref changed);
             }
             // Recording a part again does no harm.
             if (!done)
                 continue;
             if (writes)
                 Define(defined, offset, 8 * access.Bytes);
+            if (!changed)
+                nothing = first;
             left &= ~(0xFFu << group);
         }
         return left;
+    }
+
+    /// <summary>Two lanes, the first with the record <paramref name="now"/>, read the same words, in which nothing unordered was before.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool ReadByTwo(ByteBits defined, RaceTable races, long offset, int bytes, ulong now, uint allBefore, bool knowsOthers, int pc)
+    {
+        if (!defined.AllSet(offset, bytes))
+            return false;
+        for (long word = offset >> 2; word <= (offset + bytes - 1) >> 2; word++)
+        {
+            ulong* slots = races.Reads + 2 * word;
+            if (!AccessCheck.IsOld(races.Writes[word], new AccessRecord(now), allBefore))
+                return false;
+            if (AccessCheck.Stays(slots[0], now, knowsOthers) && AccessCheck.Stays(slots[1], now, knowsOthers))
+                continue;
+            if (!AccessCheck.IsOld(slots[0], new AccessRecord(now), allBefore) || !AccessCheck.IsOld(slots[1], new AccessRecord(now), allBefore))
+                return false;
+            slots[0] = now;
+            slots[1] = now + (1ul << ThreadShift);
+            ushort* places = races.ReadPlaces + 2 * word;
+            places[0] = places[1] = (ushort)pc;
+        }
+        return true;
     }
 
     /// <summary>The lane of each of eight words of a group, in the place that threads have in a record.</summary>
@@ -73,7 +108,7 @@ internal static unsafe class GroupCheck
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool Read(RaceTable races, long word, Vector512<ulong> now, uint allBefore, int pc)
+    private static bool Read(RaceTable races, long word, Vector512<ulong> now, uint allBefore, bool knowsOthers, int pc, ref bool changed)
     {
         if (Old(Vector512.Load(races.Writes + word), now, allBefore) != Vector512<ulong>.AllBitsSet)
             return false;
@@ -81,15 +116,15 @@ internal static unsafe class GroupCheck
         Vector512<ulong> low = Vector512.Load(slots), high = Vector512.Load(slots + 8);
         // Each word has two records side by side: take them apart.
         Vector512<ulong> slot0 = Deinterleave(low, high, 0), slot1 = Deinterleave(low, high, 1);
-        var epoch = Vector512.Create(AccessRecord.EpochMask);
         Vector512<ulong> old0 = Old(slot0, now, allBefore), old1 = Old(slot1, now, allBefore);
-        Vector512<ulong> same0 = Vector512.Equals((slot0 ^ now) & epoch, Vector512<ulong>.Zero), same1 = Vector512.Equals((slot1 ^ now) & epoch, Vector512<ulong>.Zero);
+        Vector512<ulong> same0 = Stays(slot0, now, knowsOthers), same1 = Stays(slot1, now, knowsOthers);
         if ((old0 | (same0 & (same1 | old1))) != Vector512<ulong>.AllBitsSet)
             return false;
-        // The first reader since the last barrier takes the first record, the second the other; further ones need none.
+        // Those that stay are of threads that nothing orders before this one. The first reader since the last barrier takes the first record, the second the other; further ones need none.
         Vector512<ulong> take1 = Vector512.AndNot(old1, old0 | same1);
         if ((old0 | take1) == Vector512<ulong>.Zero)
             return true;
+        changed = true;
         slot0 = Vector512.ConditionalSelect(old0, now, slot0);
         slot1 = Vector512.ConditionalSelect(take1, now, slot1);
         Interleave(slot0, slot1, slots);
@@ -130,6 +165,16 @@ internal static unsafe class GroupCheck
         Vector512<ulong> age = (Vector512.Create((ulong)allBefore - 1) - time) & Vector512.Create((ulong)AccessRecord.TimeMask);
         return old | (Vector512.Equals(Vector512.ShiftRightLogical(difference, BlockShift), zero)
             & Vector512.LessThan(age, Vector512.Create((ulong)(AccessRecord.TimeMask + 1) / 2)));
+    }
+
+    /// <summary>Records of this block since its last barrier, and of other blocks where nothing is known of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Stays(Vector512<ulong> record, Vector512<ulong> now, bool knowsOthers)
+    {
+        Vector512<ulong> difference = record ^ now, zero = Vector512<ulong>.Zero;
+        Vector512<ulong> recent = Vector512.Equals(difference & Vector512.Create(AccessRecord.EpochMask), zero);
+        return knowsOthers ? recent
+            : recent | (Vector512.Equals(Vector512.ShiftRightLogical(difference, TagShift), zero) & ~Vector512.Equals(Vector512.ShiftRightLogical(difference, BlockShift), zero));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
