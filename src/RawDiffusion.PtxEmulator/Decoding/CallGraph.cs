@@ -71,11 +71,15 @@ internal sealed class CallGraph(Dictionary<string, PtxFunction> functions, Modul
         };
         if (name is not null && variables.TryShared(name, out var variable))
             AddShared(variable);
-        if (operand is PtxVector vector)
+        PtxOperand[] parts = operand switch
         {
-            foreach (var element in vector.Elements)
-                Names(element);
-        }
+            PtxVector vector => vector.Elements,
+            PtxArguments arguments => arguments.Elements,
+            PtxPair pair => [pair.First, pair.Second],
+            _ => [],
+        };
+        foreach (var part in parts)
+            Names(part);
     }
 
     private void AddShared(PtxVariable variable)

@@ -78,8 +78,8 @@ internal sealed class SymbolScope(SymbolScope? outer)
         int digits = name.Length;
         while (digits > 0 && char.IsAsciiDigit(name[digits - 1]))
             digits--;
-        // A prefix may end in digits itself: try every place where the number can begin.
-        for (int at = digits; at < name.Length; at++)
+        // A prefix may end in digits itself: try every place where the number can begin. It has at most seven digits.
+        for (int at = Math.Max(digits, name.Length - 7); at < name.Length; at++)
         {
             bool plain = name[at] != '0' || at == name.Length - 1;
             if (plain && at > 0 && _families.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(name.AsSpan(0, at), out var family)

@@ -117,6 +117,29 @@ public class ModuleDecoderTests
         Assert.All(kernel.Code.Where(i => i.Opcode == Opcode.Add), i => Assert.NotEqual(i.D, i.A));
     }
 
+    [Fact]
+    public void AddressesOfSharedVariablesAreArgumentsToo()
+    {
+        var kernel = Decode(PtxTexts.Head + """
+            .shared .align 8 .b8 first[24];
+            .shared .align 8 .b8 second[8];
+            .func f(.param .b64 a, .param .b64 b) { }
+            .entry k() { .reg .b64 x; mov.u64 x, first; call f, (second, x); }
+            """);
+        Assert.Equal(["first", "second"], kernel.SharedVariables.Select(v => v.Name));
+        Assert.Equal(24ul, kernel.Constants.Single(c => c.Slot == kernel.Code[1].B).Value);
+    }
+
+    [Fact]
+    public void PrefixesOfRegistersMayEndInDigits()
+    {
+        var code = Decode(PtxTexts.Kernel(".reg .b32 %r1<20>, %r<200>; .reg .b32 %r15; st.local.v4.u32 [0], {%r15, %r119, %r120, %r11};")).Code;
+        Assert.Equal(Opcode.St, code[0].Opcode);
+        Assert.Equal(4, code[0].ListCount);
+        string error = Assert.Throws<PtxException>(() => Decode(PtxTexts.Kernel(".reg .b32 %r<20>; mov.u32 %r05, 1;"))).Message;
+        Assert.Contains("%r05 is not declared", error);
+    }
+
     /// <summary>Ten thousand blocks and registers: the analysis of which are alive together is left out.</summary>
     [Fact]
     public void LargeKernelsAreDecodedToo()

@@ -53,6 +53,8 @@ public partial class PtxFuzzTests(ITestOutputHelper output)
             """,
         PtxTexts.Head + """
             .file 1 "a.cu"
+            .shared .b32 s[4];
+            .weak .func g(.param .b64 x) .noreturn { .reg .b64 %d; ld.param.u64 %d, [x]; trap; }
             .func (.param .b32 r) f(.param .b32 x, .param .align 4 .b8 y[8])
             {
                 .reg .b32 %a<3>;
@@ -78,6 +80,7 @@ public partial class PtxFuzzTests(ITestOutputHelper output)
                 call.uni (retval0), f, (param0, param1);
                 ld.param.b32 %r2, [retval0+0];
                 }
+                call g, (s);
                 mov.b64 {%r3, %r4}, %fd1;
                 mov.b64 %fd2, {%r4, %r3};
                 mov.u64 %rd1, depot;
