@@ -90,6 +90,8 @@ internal static class KernelsRunCommand
         {
             // All lines of the compiler, not one: it is the user's text that they speak of.
             error.WriteLine($"rawdiffusion: {e.Message}");
+            if (e.Log.Contains("host function", StringComparison.Ordinal))
+                error.WriteLine("NVRTC compiles what runs on the device; put the rest, main for instance, between #ifndef __CUDACC_RTC__ and #endif.");
             return 2;
         }
         string name = UserKernel.Find(compiled.Ptx, launch.Kernel, source.Name);

@@ -68,7 +68,7 @@ internal sealed class CounterTable
             ("instructions", Text($"{t.WarpExecutions:#,0} by warps, {Share(t.LaneExecutions, t.WarpExecutions * 32.0)} of the lanes active")),
             ("global memory", t.GlobalRequests == 0 ? "none" : Text($"{t.GlobalBytes:#,0} bytes used of {moved:#,0} moved ({Share(t.GlobalBytes, moved)})")),
             ("shared memory", t.SharedRequests == 0 ? "none" : Text($"{t.SharedBytes:#,0} bytes in {t.SharedPasses:#,0} passes for {t.SharedRequests:#,0} requests")),
-            ("flops", moved == 0 ? Text($"{t.Flops:#,0}") : Text($"{t.Flops:#,0}, {t.Flops / (double)moved:0.###} per byte moved")),
+            ("flops", t.Flops == 0 ? "none" : moved == 0 ? Text($"{t.Flops:#,0}") : Text($"{t.Flops:#,0}, {t.Flops / (double)moved:0.###} per byte moved")),
         ];
     }
 

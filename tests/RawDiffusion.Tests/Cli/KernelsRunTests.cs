@@ -132,6 +132,20 @@ public sealed class KernelsRunTests : IDisposable
     }
 
     [SkippableFact]
+    public void Host_code_is_refused_with_a_word_on_how_to_keep_it()
+    {
+        TestNvrtc.Require();
+        string kernel = "#include <cuda_runtime.h>\n#include <cstdint>\n__global__ void one(int32_t* x)\n{\n    x[0] = 1;\n}\n", host = "int main()\n{\n    return 0;\n}\n";
+        File.WriteAllText(_folder["host.cu"], kernel + host);
+        var error = new StringWriter();
+        Assert.Equal(2, Program.Run(["kernels", "run", _folder["host.cu"], "--args", "i32:1"], error));
+        Assert.Contains("between #ifndef __CUDACC_RTC__ and #endif", error.ToString());
+
+        File.WriteAllText(_folder["guarded.cu"], $"{kernel}#ifndef __CUDACC_RTC__\n{host}#endif\n");
+        Assert.Equal(0, Program.Run(["kernels", "run", _folder["guarded.cu"], "--args", "i32:1"], error));
+    }
+
+    [SkippableFact]
     public void A_kernel_that_does_not_end_is_stopped()
     {
         File.WriteAllText(_folder["endless.cu"], "__global__ void endless(volatile int* x)\n{\n    while (x[0] == 0)\n        ;\n}\n");
