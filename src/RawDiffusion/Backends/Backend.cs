@@ -235,7 +235,8 @@ public abstract class Backend
 
     /// <summary>
     /// Records what <paramref name="work"/> asks of this device; nothing of it is done. The same must have been done once before, so
-    /// that kernels are loaded and the pool holds the memory it takes. It may neither upload nor download.
+    /// that kernels are loaded and the pool holds the memory it takes. It may neither upload nor download, and no other thread may use
+    /// the device meanwhile: its work would be recorded too.
     /// </summary>
     /// <returns>Null on a device that does at once what it is asked, where a repetition would save nothing; the work is not called then.</returns>
     public abstract RecordedWork? Record(Action work);

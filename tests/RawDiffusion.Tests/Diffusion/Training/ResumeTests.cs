@@ -110,6 +110,20 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
         Assert.Equal((1, 1, 11), (unet.InChannels, unet.OutChannels, unet.NumClassEmbeds));
     }
 
+    /// <summary>The same with steps that are given to a GPU as a whole. No other test works on a device of this name while one is recorded.</summary>
+    [SkippableFact]
+    public void With_recorded_steps_on_an_emulated_gpu()
+    {
+        TestNvrtc.Require();
+        TinyMnist.Write(_folder["data"]);
+        var config = TinyRun.Images(_folder["data"]).With(TinyRun.Json("""{ "device": "emulated:checked,seed=7" }"""));
+        TinyRun.Start(config, _folder["straight"]);
+        TinyRun.Start(config, _folder["stopped"], stopAt: 3);
+        TinyRun.Resume(_folder["stopped"]);
+
+        AssertSame(_folder["straight"], _folder["stopped"]);
+    }
+
     /// <summary>A process that was killed has written lines of steps that the checkpoint does not know, the last one cut short.</summary>
     [Fact]
     public void When_the_log_went_further_than_the_checkpoint()
