@@ -11,11 +11,12 @@ using Xunit.Abstractions;
 namespace RawDiffusion.Tests;
 
 /// <summary>
-/// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and the table of operations is run with it on the
-/// emulated device in checked mode, until something objects: a hazard, or a result that is wrong. Takes many minutes, so it is made by its
+/// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and the table of operations (with
+/// <see cref="BackendSamples"/>) is run with it on the emulated device in checked mode, until something objects: a hazard, or a result that is wrong. Takes many minutes, so it is made by its
 /// own command: <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test --filter MutationRun</c>; the report lists the
 /// survivors, and until it is written the file has a line for every mutant that is done.
-/// RAWDIFFUSION_MUTATIONS_PART=3/20 takes every 20th mutant, from the third on.
+/// RAWDIFFUSION_MUTATIONS_PART=3/20 takes every 20th mutant, from the third on, and
+/// RAWDIFFUSION_MUTATIONS_FILE=softmax those of files with such a name.
 /// </summary>
 public sealed class MutationRun : IDisposable
 {
@@ -37,6 +38,10 @@ public sealed class MutationRun : IDisposable
     public void Dispose() => _cache.Dispose();
 
     [SkippableFact]
+    public void UndamagedKernelsGiveNoReasonToObject() =>
+        Assert.Null(BackendSamples.Failure(Kernels.Emulated.Plain.Device, [.. BackendSamples.Files]));
+
+    [SkippableFact]
     public void NineOfTenMistakesAreNoticed()
     {
         string? path = Environment.GetEnvironmentVariable("RAWDIFFUSION_MUTATIONS");
@@ -44,10 +49,11 @@ public sealed class MutationRun : IDisposable
         TestNvrtc.Require();
         var users = FindUsers();
         var (part, parts) = Part();
+        string only = Environment.GetEnvironmentVariable("RAWDIFFUSION_MUTATIONS_FILE") ?? "";
         Mutant[] mutants = [.. KernelLibrary.Source(KernelLibrary.Files[0]).Headers
             .Where(file => users.ContainsKey(file.Key)).OrderBy(file => file.Key, StringComparer.Ordinal)
             .SelectMany(file => Mutant.Of(file.Key, file.Value))
-            .Where((_, index) => index % parts == part - 1)];
+            .Where((mutant, index) => index % parts == part - 1 && mutant.File.Contains(only))];
         File.WriteAllText(path, "");
         var results = new ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)>();
         var watch = Stopwatch.StartNew();
@@ -80,7 +86,7 @@ public sealed class MutationRun : IDisposable
         {
             OperationCase[] cases = [.. operation];
             var files = new ConcurrentDictionary<string, bool>();
-            Run([cases[0], cases[^1]], file =>
+            Run([cases[0], cases[^1]], [], file =>
             {
                 var source = KernelLibrary.Source(file);
                 foreach (string name in source.Included().Append(file))
@@ -94,6 +100,8 @@ public sealed class MutationRun : IDisposable
                 list.AddRange(cases);
             }
         }
+        foreach (string file in BackendSamples.Files)
+            users.TryAdd(file, []);
         foreach (var list in users.Values)
             Spread(list);
         return users;
@@ -115,7 +123,7 @@ public sealed class MutationRun : IDisposable
         string? failure = null;
         try
         {
-            failure = Run(cases, file =>
+            failure = Run(cases, [.. BackendSamples.Files.Where(file => file == mutant.File || KernelLibrary.Source(file).Included().Contains(mutant.File))], file =>
             {
                 var source = KernelLibrary.Source(file);
                 var headers = source.Headers.ToDictionary(header => header.Key, header => header.Key == mutant.File ? mutant.Text : header.Value);
@@ -158,8 +166,8 @@ public sealed class MutationRun : IDisposable
     /// <summary>The PTX without what only tells of lines.</summary>
     private static string Code(string ptx) => string.Join('\n', ptx.Split('\n').Where(line => !line.TrimStart().StartsWith(".loc") && !line.StartsWith("//")));
 
-    /// <summary>Runs cases on a device with the kernels of a source; the first failure, or null.</summary>
-    private string? Run(IEnumerable<OperationCase> cases, Func<string, KernelSource> sources, bool stopAtFailure)
+    /// <summary>Runs cases, then the samples of files, on a device with the kernels of a source; the first failure, or null.</summary>
+    private string? Run(IEnumerable<OperationCase> cases, string[] samples, Func<string, KernelSource> sources, bool stopAtFailure)
     {
         using var driver = new EmulatedCudaDriver(new EmulatorOptions
         {
@@ -172,7 +180,7 @@ public sealed class MutationRun : IDisposable
             if (result.Failure is not null && stopAtFailure)
                 return result.Failure;
         }
-        return null;
+        return BackendSamples.Failure(backend, samples);
     }
 
     private static string Report(Mutant[] mutants, ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)> results, TimeSpan time)
