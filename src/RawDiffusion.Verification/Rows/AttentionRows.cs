@@ -19,6 +19,10 @@ internal static class AttentionRows
             yield return Attention(1, 3, 8, 2, dim);
             yield return Attention(2, 7, 3, 1, dim);
         }
+        // Wide heads, around the columns that a block of a GPU sums and beyond them.
+        foreach (int dim in (int[])[63, 64, 65, 127, 128, 129, 257])
+            yield return Attention(1, 3, 4, 1, dim);
+        yield return Attention(1, 34, 35, 2, 66);
         // Beyond one block of queries or keys, with whole and partial last blocks; few and many (sample, head) pairs.
         yield return Attention(1, 49, 49, 2, 4);
         yield return Attention(1, 61, 3, 1, 4);
