@@ -58,6 +58,8 @@ public static class Sampler
     /// <summary>
     /// DDIM (Song, Meng and Ermon 2021, equation 12): x_s = alpha_s x_0 + sqrt(sigma_s^2 - n^2) eps + n z with
     /// n = eta sqrt(beta) sigma_s / sigma_t. eta 0 is deterministic, eta 1 has the variance of the ancestral sampler.
+    /// Where x_0 is limited, eps is what leads from the limited x_0 to x_t, as Dhariwal and Nichol 2021 do: the predicted one would make
+    /// up for what was cut off, and guided samples would show it.
     /// </summary>
     /// <inheritdoc cref="Ddpm"/>
     /// <exception cref="ArgumentOutOfRangeException">eta is not in [0, 1].</exception>
@@ -70,7 +72,11 @@ public static class Sampler
         return Walk(denoiser, x, times, generator, clipX0, callback, step =>
         {
             double noise = eta * Math.Sqrt(step.Beta) * step.SigmaS / step.SigmaT;
-            return (0, step.AlphaS, Math.Sqrt(Math.Max(0, step.SigmaS * step.SigmaS - noise * noise)), noise);
+            double direction = Math.Sqrt(Math.Max(0, step.SigmaS * step.SigmaS - noise * noise));
+            // eps = (x_t - alpha_t x_0) / sigma_t
+            return double.IsFinite(clipX0)
+                ? (direction / step.SigmaT, step.AlphaS - direction * step.AlphaT / step.SigmaT, 0, noise)
+                : (0, step.AlphaS, direction, noise);
         });
     }
 

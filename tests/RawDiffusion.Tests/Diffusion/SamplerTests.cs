@@ -132,6 +132,30 @@ public class SamplerTests
         Assert.All(samples.ToArray(), v => Assert.InRange(v, -1.25f, 1.25f));
     }
 
+    /// <summary>The noise of a step is that which joins the state to the limited x_0, not the one that makes up for what was cut off.</summary>
+    [Fact]
+    public void A_clipped_ddim_step_stays_on_the_line_from_the_state_to_the_clipped_sample()
+    {
+        const double limit = 1.25, t = 0.5, s = 0.2;
+        var x = Tensor.Randn(new Generator(1), [100, 2], Device.Reference) * 5;
+        double alphaT = s_process.Alpha(t), sigmaT = s_process.Sigma(t), alphaS = s_process.Alpha(s), sigmaS = s_process.Sigma(s);
+        var denoiser = Exact();
+        var x0 = F.Clamp(denoiser.X0(x, t), -limit, limit);
+        Assert.Contains(x0.ToDoubleArray(), v => Math.Abs(v) == limit);
+
+        var expected = x0 * alphaS + (x - x0 * alphaT) * (sigmaS / sigmaT);
+        // Float64; x_0 is found by dividing by alpha = 0.28.
+        AssertClose(expected, Sampler.Ddim(denoiser, x, [t, s], new Generator(2), clipX0: limit), 1e-9);
+    }
+
+    [Fact]
+    public void A_limit_that_is_never_reached_changes_nothing()
+    {
+        var x = Tensor.Randn(new Generator(1), [100, 2], Device.Reference);
+        var free = Sampler.Ddim(Exact(), x, TimeGrid.Uniform(10), new Generator(2), eta: 0.5);
+        AssertClose(free, Sampler.Ddim(Exact(), x, TimeGrid.Uniform(10), new Generator(2), eta: 0.5, clipX0: 1e6), 1e-9);
+    }
+
     [Fact]
     public void Sampling_in_a_scope_leaves_the_start_and_the_result_alive()
     {
