@@ -140,7 +140,7 @@ public class SamplerTests
         var x = Tensor.Randn(new Generator(1), [100, 2], Device.Reference) * 5;
         double alphaT = s_process.Alpha(t), sigmaT = s_process.Sigma(t), alphaS = s_process.Alpha(s), sigmaS = s_process.Sigma(s);
         var denoiser = Exact();
-        var x0 = F.Clamp(denoiser.X0(x, t), -limit, limit);
+        var x0 = denoiser.X0(x, t).Clamp(-limit, limit);
         Assert.Contains(x0.ToDoubleArray(), v => Math.Abs(v) == limit);
 
         var expected = x0 * alphaS + (x - x0 * alphaT) * (sigmaS / sigmaT);
