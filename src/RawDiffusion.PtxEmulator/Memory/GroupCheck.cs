@@ -29,8 +29,13 @@ internal static unsafe class GroupCheck
         ulong looked = ulong.MaxValue, nothing = ulong.MaxValue;
         for (int group = 0; group < 32; group += 8)
         {
-            if ((lanes >> group & 0xFF) != 0xFF)
+            uint active = lanes >> group & 0xFF;
+            if (active != 0xFF)
+            {
+                if (!writes && BitOperations.PopCount(active) > 2)
+                    left &= ~(Superfluous(access.Addresses + group, active) << group);
                 continue;
+            }
             ulong first = access.Addresses[group];
             Vector512<ulong> distance = Vector512.Load(access.Addresses + group) - Vector512.Create(first);
             if (distance == Vector512<ulong>.Zero)
@@ -73,6 +78,16 @@ internal static unsafe class GroupCheck
             left &= ~(0xFFu << group);
         }
         return left;
+    }
+
+    /// <summary>Of some lanes of a group that all read one place: those beyond the first two; else none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint Superfluous(ulong* addresses, uint part)
+    {
+        var first = Vector512.Create(addresses[BitOperations.TrailingZeroCount(part)]);
+        uint same = (uint)Vector512.ExtractMostSignificantBits(Vector512.Equals(Vector512.Load(addresses), first));
+        uint withoutOne = part & (part - 1);
+        return (part & ~same) == 0 ? withoutOne & (withoutOne - 1) : 0;
     }
 
     /// <summary>Two lanes, the first with the record <paramref name="now"/>, read the same words, in which nothing unordered was before.</summary>
