@@ -253,7 +253,7 @@ internal static unsafe class Comparisons
         {
             int lane = BitOperations.TrailingZeroCount(lanes);
             T value = a[lane];
-            bool is_ = (FloatClass)i->Mode switch
+            bool belongs = (FloatClass)i->Mode switch
             {
                 FloatClass.Finite => T.IsFinite(value),
                 FloatClass.Infinite => T.IsInfinity(value),
@@ -263,7 +263,7 @@ internal static unsafe class Comparisons
                 FloatClass.Normal => T.IsNormal(value) || T.IsZero(value),
                 _ => T.IsSubnormal(value),
             };
-            bits |= is_ ? 1u << lane : 0;
+            bits |= belongs ? 1u << lane : 0;
         }
         Lanes.StorePredicate(w.R + i->D, bits, mask);
     }

@@ -126,7 +126,7 @@ internal static unsafe class Halves
         public static float Invoke(float a, float b, float c) => float.Max(a, b);
     }
 
-    /// <summary>What is done to the result: nothing, clamped to [0, 1], negative numbers and NaN to ... see .sat and .relu.</summary>
+    /// <summary>What is done to the result: nothing; .sat, to [0, 1]; .relu, negative numbers become 0.</summary>
     private struct None;
 
     private struct Unit;

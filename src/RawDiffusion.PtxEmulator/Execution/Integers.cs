@@ -71,29 +71,29 @@ internal static unsafe class Integers
             case Opcode.Mul24:
                 return i.Type switch
                 {
-                    PtxType.U32 => high ? At(&Scalar2<Multiply24High, uint, uint, uint>) : At(&Scalar2<Multiply24, uint, uint, uint>),
-                    PtxType.S32 => high ? At(&Scalar2<Multiply24HighSigned, int, int, int>) : At(&Scalar2<Multiply24Signed, int, int, int>),
+                    PtxType.U32 => high ? At(&Scalar2<RareIntegers.Multiply24High, uint, uint, uint>) : At(&Scalar2<RareIntegers.Multiply24, uint, uint, uint>),
+                    PtxType.S32 => high ? At(&Scalar2<RareIntegers.Multiply24HighSigned, int, int, int>) : At(&Scalar2<RareIntegers.Multiply24Signed, int, int, int>),
                     _ => 0,
                 };
             case Opcode.Mad24:
                 return (i.Type, high) switch
                 {
-                    (PtxType.U32, false) => At(&Scalar3<ThenAdd<Multiply24>, uint, uint, uint, uint>),
-                    (PtxType.U32, true) => At(&Scalar3<ThenAdd<Multiply24High>, uint, uint, uint, uint>),
-                    (PtxType.S32, false) => At(&Scalar3<ThenAdd32<Multiply24Signed>, int, int, int, int>),
-                    (PtxType.S32, true) when i.Has(InstructionFlags.Sat) => At(&Scalar3<ThenAddSaturated<Multiply24HighSigned>, int, int, int, int>),
-                    (PtxType.S32, true) => At(&Scalar3<ThenAdd32<Multiply24HighSigned>, int, int, int, int>),
+                    (PtxType.U32, false) => At(&Scalar3<ThenAdd<RareIntegers.Multiply24>, uint, uint, uint, uint>),
+                    (PtxType.U32, true) => At(&Scalar3<ThenAdd<RareIntegers.Multiply24High>, uint, uint, uint, uint>),
+                    (PtxType.S32, false) => At(&Scalar3<ThenAdd32<RareIntegers.Multiply24Signed>, int, int, int, int>),
+                    (PtxType.S32, true) when i.Has(InstructionFlags.Sat) => At(&Scalar3<ThenAddSaturated<RareIntegers.Multiply24HighSigned>, int, int, int, int>),
+                    (PtxType.S32, true) => At(&Scalar3<ThenAdd32<RareIntegers.Multiply24HighSigned>, int, int, int, int>),
                     _ => 0,
                 };
             case Opcode.Sad:
                 return i.Type switch
                 {
-                    PtxType.U16 => At(&Scalar3<SumOfDifferences16, uint, uint, uint, uint>),
-                    PtxType.S16 => At(&Scalar3<SumOfDifferencesSigned16, uint, uint, uint, uint>),
-                    PtxType.U32 => At(&Scalar3<SumOfDifferences32, uint, uint, uint, uint>),
-                    PtxType.S32 => At(&Scalar3<SumOfDifferencesSigned32, int, int, int, int>),
-                    PtxType.U64 => At(&Scalar3<SumOfDifferences64, ulong, ulong, ulong, ulong>),
-                    PtxType.S64 => At(&Scalar3<SumOfDifferencesSigned64, long, long, long, long>),
+                    PtxType.U16 => At(&Scalar3<RareIntegers.SumOfDifferences16, uint, uint, uint, uint>),
+                    PtxType.S16 => At(&Scalar3<RareIntegers.SumOfDifferencesSigned16, uint, uint, uint, uint>),
+                    PtxType.U32 => At(&Scalar3<RareIntegers.SumOfDifferences32, uint, uint, uint, uint>),
+                    PtxType.S32 => At(&Scalar3<RareIntegers.SumOfDifferencesSigned32, int, int, int, int>),
+                    PtxType.U64 => At(&Scalar3<RareIntegers.SumOfDifferences64, ulong, ulong, ulong, ulong>),
+                    PtxType.S64 => At(&Scalar3<RareIntegers.SumOfDifferencesSigned64, long, long, long, long>),
                     _ => 0,
                 };
             case Opcode.Div:
@@ -403,56 +403,6 @@ internal static unsafe class Integers
     private readonly struct MultiplyHighSigned64 : IScalar<long, long, long>
     {
         public static long Invoke(long a, long b) => Math.BigMul(a, b, out _);
-    }
-
-    private readonly struct Multiply24 : IScalar<uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b) => (a & 0xFFFFFF) * (b & 0xFFFFFF);
-    }
-
-    private readonly struct Multiply24High : IScalar<uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b) => (uint)(((ulong)(a & 0xFFFFFF) * (b & 0xFFFFFF)) >> 16);
-    }
-
-    private readonly struct Multiply24Signed : IScalar<int, int, int>
-    {
-        public static int Invoke(int a, int b) => (a << 8 >> 8) * (b << 8 >> 8);
-    }
-
-    private readonly struct Multiply24HighSigned : IScalar<int, int, int>
-    {
-        public static int Invoke(int a, int b) => (int)(((long)(a << 8 >> 8) * (b << 8 >> 8)) >> 16);
-    }
-
-    private readonly struct SumOfDifferences16 : IScalar<uint, uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b, uint c) => (c + (a > b ? a - b : b - a)) & 0xFFFF;
-    }
-
-    private readonly struct SumOfDifferencesSigned16 : IScalar<uint, uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b, uint c) => (c + (uint)Math.Abs((short)a - (short)b)) & 0xFFFF;
-    }
-
-    private readonly struct SumOfDifferences32 : IScalar<uint, uint, uint, uint>
-    {
-        public static uint Invoke(uint a, uint b, uint c) => c + (a > b ? a - b : b - a);
-    }
-
-    private readonly struct SumOfDifferencesSigned32 : IScalar<int, int, int, int>
-    {
-        public static int Invoke(int a, int b, int c) => c + (a > b ? a - b : b - a);
-    }
-
-    private readonly struct SumOfDifferences64 : IScalar<ulong, ulong, ulong, ulong>
-    {
-        public static ulong Invoke(ulong a, ulong b, ulong c) => c + (a > b ? a - b : b - a);
-    }
-
-    private readonly struct SumOfDifferencesSigned64 : IScalar<long, long, long, long>
-    {
-        public static long Invoke(long a, long b, long c) => c + (a > b ? a - b : b - a);
     }
 
     // Division by zero is undefined; NVIDIA's own routine yields all ones and the dividend as remainder.
