@@ -44,9 +44,9 @@ public sealed class MemoryScope : IDisposable
     }
 
     /// <summary>Memory that lives as long as <paramref name="sibling"/>: in the same scope, or in none.</summary>
-    internal static Storage AllocateBeside(Storage sibling, int length)
+    internal static Storage AllocateBeside(Storage sibling, DType dtype, int length)
     {
-        var storage = sibling.Backend.Allocate(sibling.Backend.FloatType, length);
+        var storage = sibling.Backend.Allocate(dtype, length);
         sibling.Owner?.Adopt(storage);
         return storage;
     }

@@ -15,6 +15,10 @@ public partial class Tensor
     // Where an optimizer's arena wants the gradient.
     private Tensor? _arenaGrad;
 
+    // The values in another type, for those who multiply with it, and the version they were made from.
+    private Storage? _rounded;
+    private int _roundedVersion;
+
     // Whether this leaf made the memory of _grad for itself, and whether nobody else has been given it.
     private bool _ownsGrad, _gradIsPrivate;
 
@@ -66,6 +70,31 @@ public partial class Tensor
                 ThrowDead("use of a tensor");
             return _storage;
         }
+    }
+
+    /// <summary>
+    /// The values in the type of what they are to be multiplied with: the memory itself, or a rounded copy of a float32 weight, which
+    /// lives as long as this tensor and is made again when the values have changed.
+    /// </summary>
+    /// <exception cref="ArgumentException">Another pair of types than a float32 weight with bfloat16 values.</exception>
+    internal Storage StorageAs(DType type)
+    {
+        var storage = Storage;
+        if (storage.DType == type)
+            return storage;
+        if (storage.DType != DType.Float32 || type != DType.BFloat16)
+            throw new ArgumentException($"{Function.CurrentName}: {type.Name()} values do not go with a {storage.DType.Name()} weight {Shape}. Convert one with To.");
+        if (_rounded is null)
+        {
+            _rounded = MemoryScope.AllocateBeside(storage, type, Count);
+            _roundedVersion = storage.Version - 1;
+        }
+        if (_roundedVersion != storage.Version)
+        {
+            storage.Backend.Cast(storage, _rounded);
+            _roundedVersion = storage.Version;
+        }
+        return _rounded;
     }
 
     /// <summary>Whether the memory is still this tensor's: no <see cref="MemoryScope"/> has taken it back.</summary>
@@ -151,7 +180,7 @@ public partial class Tensor
 
     /// <summary>Whether the backward pass made this memory for this leaf alone.</summary>
     private bool CanTakeOver(Storage gradient) =>
-        _arenaGrad is null && gradient is { IsTransient: true, Holds: 1 } && gradient.Length == Count;
+        _arenaGrad is null && gradient is { IsTransient: true, Holds: 1 } && gradient.Length == Count && gradient.DType == DType;
 
     private Tensor TakeOver(Storage gradient)
     {
@@ -162,7 +191,7 @@ public partial class Tensor
 
     private Tensor CopyOf(Tensor gradient)
     {
-        var copy = _arenaGrad ?? new Tensor(MemoryScope.AllocateBeside(Storage, Count), Shape);
+        var copy = _arenaGrad ?? new Tensor(MemoryScope.AllocateBeside(Storage, DType, Count), Shape);
         Device.Copy(gradient.Storage, copy.Storage);
         return copy;
     }
@@ -174,6 +203,7 @@ public partial class Tensor
         _storage = values;
         _generation = values.Generation;
         _arenaGrad = new Tensor(gradients, Shape);
+        _rounded = null;
         _grad = null;
         _ownsGrad = false;
     }

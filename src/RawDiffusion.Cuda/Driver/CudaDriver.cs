@@ -18,7 +18,7 @@ namespace RawDiffusion.Cuda;
 /// <para><b>Capture.</b> Between <see cref="BeginCapture"/> and <see cref="EndCapture"/> work given to the stream is recorded instead
 /// of run. On it, and on streams that joined by waiting for an event recorded in it, these may be called: <see cref="Launch"/>,
 /// <see cref="CopyToDeviceAsync"/>, <see cref="CopyToHostAsync"/>, <see cref="CopyDeviceAsync"/>, <see cref="Fill8Async"/>,
-/// <see cref="Fill32Async"/>, <see cref="AnnotateMemory"/>, <see cref="RecordEvent"/>, <see cref="WaitEvent"/>,
+/// <see cref="Fill16Async"/>, <see cref="Fill32Async"/>, <see cref="AnnotateMemory"/>, <see cref="RecordEvent"/>, <see cref="WaitEvent"/>,
 /// <see cref="IsCapturing"/>. Arguments of kernels, addresses and lengths are recorded as they are; the contents of memory are those
 /// of the time of the launch, so host memory must be pinned and must live as long as the graph. Questions that wait for nothing may be
 /// asked (devices, attributes of functions, which may also be set, memory information, <see cref="GetMaxActiveBlocks"/>) and functions and globals may be looked
@@ -190,6 +190,9 @@ public abstract class CudaDriver
 
     /// <summary>Queues setting <paramref name="count"/> bytes.</summary>
     public abstract void Fill8Async(DevicePointer destination, byte value, long count, CuStream stream);
+
+    /// <summary>Queues setting <paramref name="count"/> 16-bit words; the address must be a multiple of 2.</summary>
+    public abstract void Fill16Async(DevicePointer destination, ushort value, long count, CuStream stream);
 
     /// <summary>Queues setting <paramref name="count"/> 32-bit words; the address must be a multiple of 4.</summary>
     public abstract void Fill32Async(DevicePointer destination, uint value, long count, CuStream stream);

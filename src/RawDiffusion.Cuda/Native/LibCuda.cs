@@ -145,6 +145,9 @@ internal static unsafe partial class LibCuda
     internal static partial CudaResult cuMemsetD8Async(ulong destination, byte value, nuint count, nint stream);
 
     [LibraryImport(CudaLibraries.DriverImport)]
+    internal static partial CudaResult cuMemsetD16Async(ulong destination, ushort value, nuint count, nint stream);
+
+    [LibraryImport(CudaLibraries.DriverImport)]
     internal static partial CudaResult cuMemsetD32Async(ulong destination, uint value, nuint count, nint stream);
 
     [LibraryImport(CudaLibraries.DriverImport)]

@@ -130,6 +130,12 @@ public sealed unsafe partial class NativeCudaDriver
             Check(cuMemsetD8Async(destination.Address, value, (nuint)count, Given(stream)), nameof(cuMemsetD8Async));
     }
 
+    public override void Fill16Async(DevicePointer destination, ushort value, long count, CuStream stream)
+    {
+        if (count != 0)
+            Check(cuMemsetD16Async(destination.Address, value, (nuint)count, Given(stream)), nameof(cuMemsetD16Async));
+    }
+
     public override void Fill32Async(DevicePointer destination, uint value, long count, CuStream stream)
     {
         if (count != 0)

@@ -258,6 +258,18 @@ public sealed unsafe partial class EmulatedCudaDriver
         Give(context, new Fill8Work(context.Memory, destination.Address, value, count), stream, Call);
     }
 
+    public override void Fill16Async(DevicePointer destination, ushort value, long count, CuStream stream)
+    {
+        const string Call = "cuMemsetD16Async";
+        var context = Current(Call);
+        if (destination.Address % 2 != 0)
+            throw new CudaException(Call, CudaResult.InvalidValue, $"{destination} is not a multiple of 2");
+        if (count == 0)
+            return;
+        CheckRange(context, Call, destination, 2 * count);
+        Give(context, new Fill16Work(context.Memory, destination.Address, value, count), stream, Call);
+    }
+
     public override void Fill32Async(DevicePointer destination, uint value, long count, CuStream stream)
     {
         const string Call = "cuMemsetD32Async";

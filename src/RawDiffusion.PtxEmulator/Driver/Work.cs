@@ -88,6 +88,17 @@ internal sealed unsafe class Fill8Work(GlobalMemory memory, ulong destination, b
     }
 }
 
+internal sealed unsafe class Fill16Work(GlobalMemory memory, ulong destination, ushort value, long count) : Work
+{
+    public override void Execute()
+    {
+        ushort* start = (ushort*)Memory(memory, "fill", "writes", destination, 2 * count);
+        for (long done = 0; done < count; done += int.MaxValue)
+            new Span<ushort>(start + done, (int)Math.Min(int.MaxValue, count - done)).Fill(value);
+        memory.Define(destination, 2 * count);
+    }
+}
+
 internal sealed unsafe class Fill32Work(GlobalMemory memory, ulong destination, uint value, long count) : Work
 {
     public override void Execute()

@@ -5,7 +5,9 @@ namespace RawDiffusion.Backends;
 /// outputs never overlap inputs unless a method says so. Every method is abstract: the compiler is the checklist.
 /// </summary>
 /// <remarks>
-/// Floating storages are <see cref="FloatType"/>: float64 on Reference, float32 elsewhere; Int32 storages hold indices.
+/// Floating storages are <see cref="FloatType"/>: float64 on Reference, float32 elsewhere; Int32 storages hold indices. A GPU takes
+/// bfloat16 as well for what flows through a network (images, scores, their gradients, and both factors of a product); then biases, the
+/// parameters of norms, statistics, gradients of weights and losses are float32, and the result of a product or a sum may be.
 /// Methods are ordered by family; each implementation has one file per family with the same name.
 /// </remarks>
 public abstract class Backend
@@ -13,7 +15,7 @@ public abstract class Backend
     /// <summary>The device name as written on a command line: <c>cpu</c>, <c>reference</c>.</summary>
     public abstract string Name { get; }
 
-    /// <summary>The floating type of this device.</summary>
+    /// <summary>The floating type of this device: of parameters, statistics, losses, and of whatever nobody asked to be another.</summary>
     public abstract DType FloatType { get; }
 
     // Memory ----------------------------------------------------------------------------------------------------------
@@ -42,6 +44,9 @@ public abstract class Backend
     public abstract void Copy(Storage x, Storage y);
 
     public abstract void Fill(Storage y, double value);
+
+    /// <summary>y = x in another floating type, rounded to nearest even where y has fewer bits.</summary>
+    public abstract void Cast(Storage x, Storage y);
 
     // Elementwise -----------------------------------------------------------------------------------------------------
 

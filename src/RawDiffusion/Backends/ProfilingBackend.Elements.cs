@@ -45,6 +45,12 @@ public sealed partial class ProfilingBackend
         inner.Copy(x, y);
     }
 
+    public override void Cast(Storage x, Storage y)
+    {
+        using var call = Begin(Count(x), 0, Bytes(x, y));
+        inner.Cast(x, y);
+    }
+
     public override void Fill(Storage y, double value)
     {
         using var call = Begin(Count(y), 0, Bytes(y));

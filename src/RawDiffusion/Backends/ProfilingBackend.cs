@@ -94,7 +94,7 @@ public sealed partial class ProfilingBackend(Backend inner) : Backend
     {
         double bytes = 0;
         foreach (var storage in storages)
-            bytes += storage is null ? 0 : storage.Length * (storage.DType == DType.Float64 ? 8.0 : 4.0);
+            bytes += storage is null ? 0 : (double)storage.Length * storage.DType.Size();
         return bytes;
     }
 

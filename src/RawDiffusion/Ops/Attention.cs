@@ -20,6 +20,8 @@ namespace RawDiffusion
             v.ExpectFloat(name);
             Tensor.ExpectSameDevice(name, q, k);
             Tensor.ExpectSameDevice(name, q, v);
+            Tensor.ExpectSameType(name, q, k);
+            Tensor.ExpectSameType(name, q, v);
             if (q.Rank != 4 || k.Rank != 4)
                 throw new ArgumentException($"{name}: q {q.Shape} and k {k.Shape} must be [B, T, H, D].");
             if (k.Shape != v.Shape)
@@ -48,7 +50,7 @@ namespace RawDiffusion.Ops
         {
             Tensor q = inputs[0], k = inputs[1], v = inputs[2];
             var g = Geometry(q.Shape, k.Shape);
-            var y = Tensor.Empty(q.Shape, q.Device);
+            var y = Tensor.EmptyOf(q, q.Shape);
             _logSumExp = Tensor.Empty([g.Batch, g.Heads, g.QueryLength], q.Device);
             q.Device.Attention(g, q.Storage, k.Storage, v.Storage, y.Storage, _logSumExp.Storage);
             return _y = y;
@@ -57,9 +59,9 @@ namespace RawDiffusion.Ops
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
             Tensor q = Inputs[0], k = Inputs[1], v = Inputs[2];
-            var gq = Tensor.Empty(q.Shape, q.Device);
-            var gk = Tensor.Empty(k.Shape, q.Device);
-            var gv = Tensor.Empty(v.Shape, q.Device);
+            var gq = Tensor.EmptyOf(q, q.Shape);
+            var gk = Tensor.EmptyOf(k, k.Shape);
+            var gv = Tensor.EmptyOf(v, v.Shape);
             q.Device.AttentionGrad(
                 Geometry(q.Shape, k.Shape), q.Storage, k.Storage, v.Storage, _y!.Storage, _logSumExp!.Storage, gradOutput.Storage,
                 gq.Storage, gk.Storage, gv.Storage);

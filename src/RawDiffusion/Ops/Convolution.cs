@@ -40,7 +40,8 @@ namespace RawDiffusion
         /// <param name="bias">[Cout], added to every pixel.</param>
         /// <param name="sampleBias">[N, Cout], added to every pixel of its sample: an embedding of the time.</param>
         /// <param name="residual">[N, Ho, Wo, Cout], added element by element: the way around a block.</param>
-        /// <exception cref="ArgumentException">The shapes do not fit each other, or the kernel is larger than the padded image.</exception>
+        /// <remarks>With x in bfloat16 the weight may be float32: a rounded copy of it is multiplied, and its gradient is float32.</remarks>
+        /// <exception cref="ArgumentException">The shapes or types do not fit each other, or the kernel is larger than the padded image.</exception>
         public static Tensor Conv2d(
             Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int groups = 1,
             Tensor? sampleBias = null, Tensor? residual = null)
@@ -113,6 +114,8 @@ namespace RawDiffusion.Ops
                 return;
             addend.ExpectFloat(Name);
             Tensor.ExpectSameDevice(Name, x, addend);
+            if (what != "bias")
+                Tensor.ExpectSameType(Name, x, addend);
             if (addend.Shape != shape)
                 throw new ArgumentException($"{Name}: the {what} is {addend.Shape}; images {x.Shape} with this weight need {shape}.");
         }
@@ -137,6 +140,7 @@ namespace RawDiffusion.Ops
         /// <summary>Checks what is to be added and runs a new instance.</summary>
         public static Tensor Apply(in Conv2dGeometry g, Tensor x, Tensor w, Tensor? bias, Tensor? sampleBias, Tensor? residual)
         {
+            bias?.ExpectParameter("conv2d", "bias");
             Convolution.ExpectAddend("bias", bias, [g.OutChannels], x);
             Convolution.ExpectAddend("sampleBias", sampleBias, [g.Batch, g.OutChannels], x);
             Convolution.ExpectAddend("residual", residual, Convolution.Output(g), x);
@@ -160,12 +164,12 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0];
-            var y = Tensor.Empty(Convolution.Output(g), x.Device);
+            var y = Tensor.EmptyOf(x, Convolution.Output(g));
             var epilogue = new ConvEpilogue(
                 bias > 0 ? inputs[bias].Storage : null,
                 sampleBias > 0 ? inputs[sampleBias].Storage : null,
                 residual > 0 ? inputs[residual].Storage : null);
-            x.Device.Conv2d(g, x.Storage, inputs[1].Storage, epilogue, y.Storage);
+            x.Device.Conv2d(g, x.Storage, inputs[1].StorageAs(x.DType), epilogue, y.Storage);
             return y;
         }
 
@@ -174,12 +178,12 @@ namespace RawDiffusion.Ops
             if (NeedsGrad(0))
                 gradInputs[0] = new Conv2dGradInput(g).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
-                gradInputs[1] = new Conv2dGradWeight(g).Apply(Inputs[0], gradOutput);
+                gradInputs[1] = new Conv2dGradWeight(g, Inputs[1].DType).Apply(Inputs[0], gradOutput);
             var sums = gradOutput;
             if (sampleBias > 0 && NeedsGrad(sampleBias))
                 sums = gradInputs[sampleBias] = gradOutput.Sum([1, 2]);
             if (bias > 0 && NeedsGrad(bias))
-                gradInputs[bias] = sums.SumTo([g.OutChannels]);
+                gradInputs[bias] = sums.SumTo([g.OutChannels], Inputs[bias].DType);
             if (residual > 0 && NeedsGrad(residual))
                 gradInputs[residual] = gradOutput;
         }
@@ -193,8 +197,8 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var gy = inputs[0];
-            var gx = Tensor.Empty(Convolution.Images(g), gy.Device);
-            gy.Device.Conv2dGradInput(g, gy.Storage, inputs[1].Storage, gx.Storage);
+            var gx = Tensor.EmptyOf(gy, Convolution.Images(g));
+            gy.Device.Conv2dGradInput(g, gy.Storage, inputs[1].StorageAs(gy.DType), gx.Storage);
             return gx;
         }
 
@@ -203,21 +207,23 @@ namespace RawDiffusion.Ops
             if (NeedsGrad(0))
                 gradInputs[0] = new Conv2d(g, 0, 0, 0).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
-                gradInputs[1] = new Conv2dGradWeight(g).Apply(gradOutput, Inputs[0]);
+                gradInputs[1] = new Conv2dGradWeight(g, Inputs[1].DType).Apply(gradOutput, Inputs[0]);
         }
     }
 
     /// <summary>gw of a convolution from its inputs x and gy.</summary>
-    internal sealed class Conv2dGradWeight(Conv2dGeometry g) : Function
+    /// <param name="type">Of the weight and so of its gradient.</param>
+    internal sealed class Conv2dGradWeight(Conv2dGeometry g, DType type) : Function
     {
         public override string Name => "conv2d gradWeight";
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0];
+            // Sums over all pixels of a batch are kept in the device's own type.
             var gw = Tensor.Empty(Convolution.Weight(g), x.Device);
             x.Device.Conv2dGradWeight(g, x.Storage, inputs[1].Storage, gw.Storage);
-            return gw;
+            return gw.To(type);
         }
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)

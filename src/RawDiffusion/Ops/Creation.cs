@@ -1,4 +1,5 @@
 using RawDiffusion.Backends;
+using RawDiffusion.Ops;
 
 namespace RawDiffusion;
 
@@ -101,6 +102,20 @@ public partial class Tensor
         return DType == DType.Float64 || device.FloatType == DType.Float64 ? From(ToDoubleArray(), Shape, device) : From(ToArray(), Shape, device);
     }
 
+    /// <summary>
+    /// The same values in another floating type, or this tensor where they are of it already. Gradients flow back in the type of this one.
+    /// </summary>
+    /// <exception cref="ArgumentException">Integers.</exception>
+    /// <exception cref="NotSupportedException">The device has no such type.</exception>
+    public Tensor To(DType type)
+    {
+        if (type == DType)
+            return this;
+        if (type == DType.Int32)
+            throw new ArgumentException($"to: {DType.Name()} {Shape} cannot become integers.");
+        return new CastFunction(type).Apply(ExpectFloat("to"));
+    }
+
     /// <summary>A copy of the values without history.</summary>
     public Tensor Clone()
     {
@@ -152,6 +167,22 @@ public partial class Tensor
         if (x.Device != y.Device)
             throw new ArgumentException($"{operation}: tensors on different devices, {x.Device.Name} {x.Shape} and {y.Device.Name} {y.Shape}. Move one with To.");
     }
+
+    internal static void ExpectSameType(string operation, Tensor x, Tensor y)
+    {
+        if (x.DType != y.DType)
+            throw new ArgumentException($"{operation}: {x.DType.Name()} {x.Shape} and {y.DType.Name()} {y.Shape} are of different types. Convert one with To.");
+    }
+
+    /// <summary>This tensor, if it is in the device's own floating type: for operations that compute in no other.</summary>
+    internal Tensor ExpectFullPrecision(string operation) => ExpectFloat(operation).DType == Device.FloatType
+        ? this
+        : throw new ArgumentException($"{operation}: computes in {Device.FloatType.Name()}, not {DType.Name()} {Shape}. Convert it with To.");
+
+    /// <summary>This tensor, if it is in the device's own floating type, as what belongs to a layer rather than flows through it has to be.</summary>
+    internal Tensor ExpectParameter(string operation, string role) => DType == Device.FloatType
+        ? AliveFor(operation)
+        : throw new ArgumentException($"{operation}: the {role} {Shape} is {DType.Name()}; it has to be {Device.FloatType.Name()}, whatever flows through the layer.");
 
     private static void ExpectCount(int count, Shape shape)
     {

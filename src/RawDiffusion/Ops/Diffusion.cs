@@ -34,7 +34,7 @@ namespace RawDiffusion
                 return DiffusionStepComposed(x, eps, c, generator);
             var state = c.NoiseScale != 0 ? generator!.Next(x.Count) : default;
             var y = Tensor.Empty(x.Shape, x.Device);
-            x.Device.DiffusionStep(c, state, x.ExpectFloat("diffusionStep").Storage, eps.ExpectFloat("diffusionStep").Storage, y.Storage);
+            x.Device.DiffusionStep(c, state, x.ExpectFullPrecision("diffusionStep").Storage, eps.ExpectFullPrecision("diffusionStep").Storage, y.Storage);
             return y;
         }
 
@@ -114,7 +114,7 @@ namespace RawDiffusion.Ops
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
-            Tensor x0 = inputs[0].ExpectFloat(Name), alpha = inputs[1].ExpectFloat(Name), sigma = inputs[2].ExpectFloat(Name);
+            Tensor x0 = inputs[0].ExpectFullPrecision(Name), alpha = inputs[1].ExpectFullPrecision(Name), sigma = inputs[2].ExpectFullPrecision(Name);
             Tensor xt = Tensor.Empty(x0.Shape, x0.Device), noise = Tensor.Empty(x0.Shape, x0.Device);
             x0.Device.ForwardDiffusion(
                 x0.Shape[0], x0.Shape.Product(1, x0.Rank), state, x0.Storage, alpha.Storage, sigma.Storage, xt.Storage, noise.Storage);
@@ -141,7 +141,7 @@ namespace RawDiffusion.Ops
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
-            Tensor x = inputs[0].ExpectFloat(Name), y = inputs[1].ExpectFloat(Name), weights = inputs[2].ExpectFloat(Name);
+            Tensor x = inputs[0].ExpectFullPrecision(Name), y = inputs[1].ExpectFullPrecision(Name), weights = inputs[2].ExpectFullPrecision(Name);
             var losses = Tensor.Empty(weights.Shape, x.Device);
             x.Device.WeightedMse(x.Shape[0], x.Shape.Product(1, x.Rank), x.Storage, y.Storage, weights.Storage, losses.Storage);
             return losses;
@@ -183,7 +183,7 @@ namespace RawDiffusion.Ops
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
-            var t = inputs[0].ExpectFloat(Name);
+            var t = inputs[0].ExpectFullPrecision(Name);
             var y = Tensor.Empty([t.Count, dim], t.Device);
             t.Device.TimeEmbedding(new TimeEmbeddingGeometry(t.Count, dim, maxPeriod, flipSinToCos, frequencyShift), t.Storage, y.Storage);
             return _y = y;

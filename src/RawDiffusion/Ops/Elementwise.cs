@@ -43,7 +43,7 @@ internal sealed class UnaryFunction<TOp>(double a, double b) : Function where TO
     /// <summary>The forward pass alone, without a node for the tape.</summary>
     public static Tensor Compute(Tensor x, double a, double b)
     {
-        var y = Tensor.Empty(x.ExpectFloat(TOp.Name).Shape, x.Device);
+        var y = Tensor.EmptyOf(x.ExpectFloat(TOp.Name), x.Shape);
         x.Device.Unary<TOp>(x.Storage, y.Storage, a, b);
         return y;
     }
@@ -64,8 +64,9 @@ internal sealed class BinaryFunction<TOp>(double a) : Function where TOp : struc
     public static Tensor Compute(Tensor x, Tensor y, double a)
     {
         Tensor.ExpectSameDevice(TOp.Name, x.ExpectFloat(TOp.Name), y.ExpectFloat(TOp.Name));
+        Tensor.ExpectSameType(TOp.Name, x, y);
         var shape = Shape.Broadcast(x.Shape, y.Shape, TOp.Name);
-        var z = Tensor.Empty(shape, x.Device);
+        var z = Tensor.EmptyOf(x, shape);
         x.Device.Binary<TOp>(new BroadcastGeometry(shape, x.Shape, y.Shape), x.Storage, y.Storage, z.Storage, a);
         return z;
     }

@@ -92,7 +92,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             Tensor x = inputs[0].ExpectFloat(Name), index = inputs[1];
-            var y = Tensor.Empty([index.Count, x.Shape[1]], x.Device);
+            var y = Tensor.EmptyOf(x, [index.Count, x.Shape[1]]);
             x.Device.Embedding(new GatherGeometry(1, x.Shape[0], x.Shape[1], index.Count), x.Storage, index.Storage, y.Storage);
             return y;
         }
@@ -111,7 +111,7 @@ namespace RawDiffusion.Ops
         {
             Tensor gy = inputs[0], index = inputs[1];
             int inner = gy.Shape[1];
-            var gx = Tensor.Empty([rows, inner], gy.Device);
+            var gx = Tensor.EmptyOf(gy, [rows, inner]);
             gy.Device.EmbeddingGrad(new GatherGeometry(1, rows, inner, index.Count), gy.Storage, index.Storage, gx.Storage);
             return gx;
         }
@@ -129,7 +129,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             Tensor x = inputs[0].ExpectFloat(Name), index = inputs[1];
-            var y = Tensor.Empty(index.Shape, x.Device);
+            var y = Tensor.EmptyOf(x, index.Shape);
             x.Device.Gather(Geometry(x.Shape, axis, index.Shape[axis]), x.Storage, index.Storage, y.Storage);
             return y;
         }
@@ -150,7 +150,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             Tensor gy = inputs[0], index = inputs[1];
-            var gx = Tensor.Empty(shape, gy.Device);
+            var gx = Tensor.EmptyOf(gy, shape);
             gy.Device.GatherGrad(GatherFunction.Geometry(shape, axis, index.Shape[axis]), gy.Storage, index.Storage, gx.Storage);
             return gx;
         }

@@ -6,7 +6,8 @@ namespace RawDiffusion
     public static partial class F
     {
         /// <summary>y = x W^T + bias: x[..., in], weight[out, in], bias[out] gives y[..., out].</summary>
-        /// <exception cref="ArgumentException">The shapes do not fit, integers, or two devices.</exception>
+        /// <remarks>With x in bfloat16 the weight may be float32: a rounded copy of it is multiplied, and its gradient is float32.</remarks>
+        /// <exception cref="ArgumentException">The shapes or types do not fit, integers, or two devices.</exception>
         public static Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null)
         {
             LinearFunction.Check(x, weight, bias);
@@ -37,7 +38,7 @@ namespace RawDiffusion.Ops
                 throw new ArgumentException($"{OperationName}: the last axis of x {x.Shape} must have the {weight.Shape[1]} features that the weight {weight.Shape} [out, in] reads.");
             if (bias is null)
                 return;
-            bias.ExpectFloat(OperationName);
+            bias.ExpectParameter(OperationName, "bias");
             Tensor.ExpectSameDevice(OperationName, x, bias);
             if (bias.Rank != 1 || bias.Count != weight.Shape[0])
                 throw new ArgumentException($"{OperationName}: the bias is {bias.Shape}; the weight {weight.Shape} has {weight.Shape[0]} outputs.");
@@ -47,9 +48,9 @@ namespace RawDiffusion.Ops
         {
             Tensor x = inputs[0], w = inputs[1];
             int rows = x.Shape.Product(0, x.Rank - 1), features = w.Shape[1], outputs = w.Shape[0];
-            var y = Tensor.Empty(x.Shape.With(-1, outputs), x.Device);
+            var y = Tensor.EmptyOf(x, x.Shape.With(-1, outputs));
             var g = new MatMulGeometry(1, rows, outputs, features, false, true, 0, 0);
-            x.Device.MatMul(g, x.Storage, w.Storage, inputs.Length > 2 ? inputs[2].Storage : null, y.Storage);
+            x.Device.MatMul(g, x.Storage, w.StorageAs(x.DType), inputs.Length > 2 ? inputs[2].Storage : null, y.Storage);
             return y;
         }
 
@@ -61,27 +62,27 @@ namespace RawDiffusion.Ops
             {
                 var gy = gradOutput.Reshape(new Shape(rows, outputs));
                 if (NeedsGrad(0))
-                    gradInputs[0] = gy.MatMul(w).Reshape(x.Shape);
+                    gradInputs[0] = gy.MatMul(w.To(x.DType)).Reshape(x.Shape);
                 if (NeedsGrad(1))
-                    gradInputs[1] = gy.MatMul(x.Reshape(new Shape(rows, features)), transposeA: true);
+                    gradInputs[1] = gy.MatMul(x.Reshape(new Shape(rows, features)), transposeA: true).To(w.DType);
                 if (Inputs.Length > 2 && NeedsGrad(2))
-                    gradInputs[2] = gy.SumTo(Inputs[2].Shape);
+                    gradInputs[2] = gy.SumTo(Inputs[2].Shape, Inputs[2].DType);
                 return;
             }
             var device = x.Device;
             if (NeedsGrad(0))
             {
-                var gx = gradInputs[0] = Tensor.Empty(x.Shape, device);
-                device.MatMul(new MatMulGeometry(1, rows, features, outputs, false, false, 0, 0), gradOutput.Storage, w.Storage, null, gx.Storage);
+                var gx = gradInputs[0] = Tensor.EmptyOf(x, x.Shape);
+                device.MatMul(new MatMulGeometry(1, rows, features, outputs, false, false, 0, 0), gradOutput.Storage, w.StorageAs(x.DType), null, gx.Storage);
             }
             if (NeedsGrad(1))
             {
-                var gw = gradInputs[1] = Tensor.Empty(w.Shape, device);
+                var gw = gradInputs[1] = Tensor.EmptyOf(w, w.Shape);
                 device.MatMul(new MatMulGeometry(1, outputs, features, rows, true, false, 0, 0), gradOutput.Storage, x.Storage, null, gw.Storage);
             }
             if (Inputs.Length > 2 && NeedsGrad(2))
             {
-                var gb = gradInputs[2] = Tensor.Empty(Inputs[2].Shape, device);
+                var gb = gradInputs[2] = Tensor.EmptyOf(Inputs[2], Inputs[2].Shape);
                 device.Reduce(ReduceOp.Sum, new ReduceGeometry(1, rows, outputs), gradOutput.Storage, gb.Storage);
             }
         }

@@ -73,10 +73,10 @@ namespace RawDiffusion.Ops
             int classes = logits.Shape[^1];
             if (GradMode.IsEnabled)
             {
-                gradInputs[0] = gradOutput.Unsqueeze(-1) * (F.Softmax(logits) - labels.OneHot(classes));
+                gradInputs[0] = gradOutput.Unsqueeze(-1).To(logits.DType) * (F.Softmax(logits) - labels.OneHot(classes).To(logits.DType));
                 return;
             }
-            var gLogits = Tensor.Empty(logits.Shape, logits.Device);
+            var gLogits = Tensor.EmptyOf(logits, logits.Shape);
             logits.Device.CrossEntropyGrad(labels.Count, classes, logits.Storage, labels.Storage, gradOutput.Storage, gLogits.Storage);
             gradInputs[0] = gLogits;
         }

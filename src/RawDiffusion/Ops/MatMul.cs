@@ -36,6 +36,7 @@ namespace RawDiffusion.Ops
             a.ExpectFloat(OperationName);
             b.ExpectFloat(OperationName);
             Tensor.ExpectSameDevice(OperationName, a, b);
+            Tensor.ExpectSameType(OperationName, a, b);
             if (a.Rank < 2 || b.Rank < 2)
                 throw new ArgumentException($"{OperationName}: operands are matrices or batches of them, not {a.Shape} and {b.Shape}. Reshape a vector to [1, n] or [n, 1].");
             int columns = a.Shape[transposeA ? -2 : -1], rows = b.Shape[transposeB ? -1 : -2];
@@ -58,7 +59,7 @@ namespace RawDiffusion.Ops
         {
             Tensor a = inputs[0], b = inputs[1];
             int m = a.Shape[transposeA ? -1 : -2], k = a.Shape[transposeA ? -2 : -1], n = b.Shape[transposeB ? -2 : -1];
-            var c = Tensor.Empty(Join(batch, m, n), a.Device);
+            var c = Tensor.EmptyOf(a, Join(batch, m, n));
             var g = new MatMulGeometry(batch.Count, m, n, k, transposeA, transposeB, Stride(a), Stride(b));
             a.Device.MatMul(g, a.Storage, b.Storage, null, c.Storage);
             return c;

@@ -60,7 +60,7 @@ namespace RawDiffusion
         {
             if (values is null)
                 return Tensor.Full([channels], otherwise, x.Device);
-            values.ExpectFloat(name);
+            values.ExpectParameter(name, role);
             Tensor.ExpectSameDevice(name, x, values);
             if (values.Rank != 1 || values.Shape[0] != channels)
                 throw new ArgumentException($"{name}: {role} has shape {values.Shape}; for x {x.Shape} it must be [{channels}].");
@@ -90,7 +90,7 @@ namespace RawDiffusion.Ops
         {
             Tensor x = inputs[0], gamma = inputs[1], beta = inputs[2];
             var g = Geometry(x.Shape);
-            var y = Tensor.Empty(x.Shape, x.Device);
+            var y = Tensor.EmptyOf(x, x.Shape);
             _mean = Tensor.Empty([g.Batch, g.Groups], x.Device);
             _rstd = Tensor.Empty([g.Batch, g.Groups], x.Device);
             x.Device.GroupNorm(g, silu, x.Storage, gamma.Storage, beta.Storage, y.Storage, _mean.Storage, _rstd.Storage);
@@ -100,7 +100,7 @@ namespace RawDiffusion.Ops
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
             Tensor x = Inputs[0], gamma = Inputs[1], beta = Inputs[2];
-            var gx = Tensor.Empty(x.Shape, x.Device);
+            var gx = Tensor.EmptyOf(x, x.Shape);
             var gGamma = Tensor.Empty(gamma.Shape, x.Device);
             var gBeta = Tensor.Empty(beta.Shape, x.Device);
             x.Device.GroupNormGrad(
@@ -133,7 +133,7 @@ namespace RawDiffusion.Ops
         {
             Tensor x = inputs[0], gamma = inputs[1], beta = inputs[2];
             var g = Geometry(x.Shape);
-            var y = Tensor.Empty(x.Shape, x.Device);
+            var y = Tensor.EmptyOf(x, x.Shape);
             _mean = Tensor.Empty([g.Rows], x.Device);
             _rstd = Tensor.Empty([g.Rows], x.Device);
             x.Device.LayerNorm(g, x.Storage, gamma.Storage, beta.Storage, y.Storage, _mean.Storage, _rstd.Storage);
@@ -143,7 +143,7 @@ namespace RawDiffusion.Ops
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
             Tensor x = Inputs[0], gamma = Inputs[1];
-            var gx = Tensor.Empty(x.Shape, x.Device);
+            var gx = Tensor.EmptyOf(x, x.Shape);
             var gGamma = Tensor.Empty(gamma.Shape, x.Device);
             var gBeta = Tensor.Empty(gamma.Shape, x.Device);
             x.Device.LayerNormGrad(

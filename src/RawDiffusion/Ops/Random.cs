@@ -61,7 +61,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0].ExpectFloat(Name);
-            var y = Tensor.Empty(x.Shape, x.Device);
+            var y = Tensor.EmptyOf(x, x.Shape);
             x.Device.Dropout(state, p, x.Storage, y.Storage);
             return y;
         }

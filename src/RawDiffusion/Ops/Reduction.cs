@@ -83,17 +83,20 @@ namespace RawDiffusion
 
         /// <summary>Sums over the axes along which <paramref name="shape"/> was broadcast to this tensor's shape: the gradient of broadcasting.</summary>
         /// <exception cref="ArgumentException"><paramref name="shape"/> does not broadcast to this shape.</exception>
-        public Tensor SumTo(Shape shape)
+        public Tensor SumTo(Shape shape) => SumTo(shape, DType);
+
+        /// <summary>The same with the sums kept in another floating type: float32 for the gradient of a bias that was added to bfloat16.</summary>
+        internal Tensor SumTo(Shape shape, DType type)
         {
             if (Shape == shape)
-                return this;
+                return To(type);
             if (shape.Rank > Rank || Shape.Broadcast(Shape, shape, "sumTo") != Shape)
                 throw new ArgumentException($"sumTo: shape {shape} does not broadcast to {Shape}, so a tensor of that shape cannot be summed to it.");
-            return new SumFunction(AxisMask.Broadcast(shape, Shape), shape).Apply(this);
+            return new SumFunction(AxisMask.Broadcast(shape, Shape), shape, type).Apply(this);
         }
 
         private Tensor Sum(AxisMask axes, bool keepDims) =>
-            new SumFunction(axes.Bits, AxisMask.Remove(Shape, axes.Bits, keepDims)).Apply(this);
+            new SumFunction(axes.Bits, AxisMask.Remove(Shape, axes.Bits, keepDims), DType).Apply(this);
 
         private Tensor Mean(AxisMask axes, bool keepDims) => Sum(axes, keepDims) / AxisMask.Count(Shape, axes.Bits);
 
@@ -124,7 +127,8 @@ namespace RawDiffusion.Ops
         protected Tensor Restore(Tensor reduced) => reduced.Reshape(AxisMask.Remove(Inputs[0].Shape, axes, keepDims: true));
     }
 
-    internal sealed class SumFunction(int axes, Shape result) : ReduceFunction(axes, result)
+    /// <param name="type">Of the sums: that of the input, or float32 for the sums of bfloat16.</param>
+    internal sealed class SumFunction(int axes, Shape result, DType type) : ReduceFunction(axes, result)
     {
         public override string Name => "sum";
 
@@ -134,13 +138,13 @@ namespace RawDiffusion.Ops
         {
             var x = inputs[0].ExpectFloat(Name);
             // Axes of extent 1: nothing to add up, the same memory seen in another shape.
-            return AxisMask.Count(x.Shape, Axes) == 1 && x.Count > 0
+            return AxisMask.Count(x.Shape, Axes) == 1 && x.Count > 0 && x.DType == type
                 ? new Tensor(x.Storage, Result)
-                : Reduction.Run(ReduceOp.Sum, x, Axes, Result);
+                : Reduction.Run(ReduceOp.Sum, x, Axes, Result, type);
         }
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
-            gradInputs[0] = Restore(gradOutput).BroadcastTo(Inputs[0].Shape);
+            gradInputs[0] = Restore(gradOutput).To(Inputs[0].DType).BroadcastTo(Inputs[0].Shape);
     }
 
     internal sealed class SumOfSquaresFunction(int axes, Shape result) : ReduceFunction(axes, result)
@@ -148,7 +152,7 @@ namespace RawDiffusion.Ops
         public override string Name => "sumOfSquares";
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) =>
-            Reduction.Run(ReduceOp.SumOfSquares, inputs[0].ExpectFloat(Name), Axes, Result);
+            Reduction.Run(ReduceOp.SumOfSquares, inputs[0].ExpectFloat(Name), Axes, Result, inputs[0].DType);
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
             gradInputs[0] = Elementwise.Binary<ScaledProduct>(Inputs[0], Restore(gradOutput), 2);
@@ -163,7 +167,7 @@ namespace RawDiffusion.Ops
 
         public static string NameOf(ReduceOp op) => op == ReduceOp.Max ? "max" : "min";
 
-        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) => _y = Reduction.Run(op, inputs[0].ExpectFloat(Name), Axes, Result);
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) => _y = Reduction.Run(op, inputs[0].ExpectFloat(Name), Axes, Result, inputs[0].DType);
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
@@ -180,7 +184,7 @@ namespace RawDiffusion.Ops
         public override string Name => "logSumExp";
 
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) =>
-            _y = Reduction.Run(ReduceOp.LogSumExp, inputs[0].ExpectFloat(Name), Axes, Result);
+            _y = Reduction.Run(ReduceOp.LogSumExp, inputs[0].ExpectFloat(Name), Axes, Result, inputs[0].DType);
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
             gradInputs[0] = (Inputs[0] - Restore(_y!)).Exp() * Restore(gradOutput);
@@ -193,10 +197,10 @@ namespace RawDiffusion.Ops
         /// Reduces over the axes of a mask. Adjacent axes are one; groups that are apart are reduced one after the other, the
         /// last first, so that no data has to be moved around.
         /// </summary>
-        public static Tensor Run(ReduceOp op, Tensor x, int axes, Shape result)
+        public static Tensor Run(ReduceOp op, Tensor x, int axes, Shape result, DType type)
         {
             var device = x.Device;
-            var output = Tensor.Empty(result, device);
+            var output = new Tensor(MemoryScope.Allocate(device, type, result.Count), result);
             var source = x.Storage;
             Storage? temporary = null;
             int end = x.Rank, inner = 1;

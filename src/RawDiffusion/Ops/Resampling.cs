@@ -47,7 +47,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0].ExpectFloat(Name);
-            var y = Tensor.Empty(new Shape(x.Shape[0], checked(x.Shape[1] * factor), checked(x.Shape[2] * factor), x.Shape[3]), x.Device);
+            var y = Tensor.EmptyOf(x, new Shape(x.Shape[0], checked(x.Shape[1] * factor), checked(x.Shape[2] * factor), x.Shape[3]));
             x.Device.UpsampleNearest(Geometry(x.Shape, factor), x.Storage, y.Storage);
             return y;
         }
@@ -67,7 +67,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0].ExpectFloat(Name);
-            var y = Tensor.Empty(new Shape(x.Shape[0], x.Shape[1] / window, x.Shape[2] / window, x.Shape[3]), x.Device);
+            var y = Tensor.EmptyOf(x, new Shape(x.Shape[0], x.Shape[1] / window, x.Shape[2] / window, x.Shape[3]));
             x.Device.PoolSum(UpsampleNearestFunction.Geometry(x.Shape, window), scale, x.Storage, y.Storage);
             return y;
         }
@@ -85,7 +85,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var gy = inputs[0];
-            var gx = Tensor.Empty(shape, gy.Device);
+            var gx = Tensor.EmptyOf(gy, shape);
             gy.Device.PoolSumGrad(UpsampleNearestFunction.Geometry(shape, window), scale, gy.Storage, gx.Storage);
             return gx;
         }

@@ -146,7 +146,9 @@ namespace RawDiffusion.Ops
             Tensor condition = inputs[0].ExpectFloat(Name), x = inputs[1].ExpectFloat(Name), y = inputs[2].ExpectFloat(Name);
             Tensor.ExpectSameDevice(Name, x, y);
             Tensor.ExpectSameDevice(Name, x, condition);
-            var z = Tensor.Empty(x.Shape, x.Device);
+            Tensor.ExpectSameType(Name, x, y);
+            Tensor.ExpectSameType(Name, x, condition);
+            var z = Tensor.EmptyOf(x, x.Shape);
             x.Device.Where(condition.Storage, x.Storage, y.Storage, z.Storage);
             return z;
         }

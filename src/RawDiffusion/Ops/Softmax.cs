@@ -34,7 +34,7 @@ namespace RawDiffusion.Ops
         protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
         {
             var x = inputs[0].ExpectFloat(Name);
-            var y = Tensor.Empty(x.Shape, x.Device);
+            var y = Tensor.EmptyOf(x, x.Shape);
             x.Device.Softmax(x.Shape.Product(0, x.Rank - 1), x.Shape[^1], log, x.Storage, y.Storage);
             return _y = y;
         }
@@ -44,7 +44,7 @@ namespace RawDiffusion.Ops
             var y = _y!;
             if (!GradMode.IsEnabled)
             {
-                var gx = Tensor.Empty(y.Shape, y.Device);
+                var gx = Tensor.EmptyOf(y, y.Shape);
                 y.Device.SoftmaxGrad(y.Shape.Product(0, y.Rank - 1), y.Shape[^1], log, y.Storage, gradOutput.Storage, gx.Storage);
                 gradInputs[0] = gx;
             }

@@ -273,6 +273,12 @@ internal sealed unsafe class FakeDriver : CudaDriver
         Writable(destination, count).Fill(value);
     }
 
+    public override void Fill16Async(DevicePointer destination, ushort value, long count, CuStream stream)
+    {
+        Call("Fill16Async", $"{destination} {value} {count}", recorded: true);
+        MemoryMarshal.Cast<byte, ushort>(Writable(destination, 2 * count)).Fill(value);
+    }
+
     public override void Fill32Async(DevicePointer destination, uint value, long count, CuStream stream)
     {
         Call("Fill32Async", $"{destination} {value} {count}", recorded: true);

@@ -24,8 +24,8 @@ public sealed unsafe partial class CpuBackend : Backend
 
     public override Storage Allocate(DType dtype, int length)
     {
-        if (dtype == DType.Float64)
-            throw new ArgumentException("The cpu device computes in float32; use the reference device for float64.");
+        if (dtype is DType.Float64 or DType.BFloat16)
+            throw new NotSupportedException($"The cpu device computes in float32; {(dtype == DType.Float64 ? "use the reference device for float64" : "bfloat16 needs a cuda or emulated device")}.");
         var storage = _pool.Take(length);
         storage.Use(dtype, length);
         return storage;
@@ -66,6 +66,8 @@ public sealed unsafe partial class CpuBackend : Backend
         Shape whole = [x.Length];
         CopyKernels.Region(whole, [0], I(x), whole, [0], I(y), whole);
     }
+
+    public override void Cast(Storage x, Storage y) => Copy(x, y);
 
     public override void Fill(Storage y, double value)
     {

@@ -17,6 +17,9 @@ public sealed partial class CudaBackend : Backend, IDisposable
     /// <summary>Threads of a block where each thread has an element of its own and nothing is shared.</summary>
     private const int BlockSize = 256;
 
+    private static readonly KernelSlot s_castFloat32 = new("elementwise.cu", "elementwise_cast_f32");
+    private static readonly KernelSlot s_castBFloat16 = new("elementwise.cu", "elementwise_cast_bf16");
+
     private readonly KernelLibrary _kernels;
     private readonly PinnedStaging _staging;
     private readonly Lock _stagingLock = new();
@@ -46,8 +49,8 @@ public sealed partial class CudaBackend : Backend, IDisposable
     {
         if (dtype == DType.Float64)
             throw new ArgumentException($"The {Name} device computes in float32; use the reference device for float64.");
-        string owner = dtype == DType.Int32 ? "int32 tensor" : "float32 tensor";
-        return new CudaStorage(this, Context.Allocate((long)length * sizeof(float), owner), dtype, length);
+        string owner = dtype switch { DType.Int32 => "int32 tensor", DType.BFloat16 => "bfloat16 tensor", _ => "float32 tensor" };
+        return new CudaStorage(this, Context.Allocate((long)length * dtype.Size(), owner), dtype, length);
     }
 
     public override void Release(Storage storage)
@@ -65,24 +68,41 @@ public sealed partial class CudaBackend : Backend, IDisposable
         }
     }
 
-    public override void Upload(ReadOnlySpan<float> source, Storage destination) => UploadElements(source, destination);
+    public override void Upload(ReadOnlySpan<float> source, Storage destination)
+    {
+        if (destination.DType == DType.BFloat16)
+            UploadElements<ushort>(Array.ConvertAll(source.ToArray(), BFloat16.Round), destination);
+        else
+            UploadElements(source, destination);
+    }
 
     public override void Upload(ReadOnlySpan<double> source, Storage destination)
     {
         var rounded = new float[source.Length];
         for (int i = 0; i < source.Length; i++)
             rounded[i] = (float)source[i];
-        UploadElements<float>(rounded, destination);
+        Upload(rounded.AsSpan(), destination);
     }
 
     public override void Upload(ReadOnlySpan<int> source, Storage destination) => UploadElements(source, destination);
 
-    public override void Download(Storage source, Span<float> destination) => ((CudaStorage)source).CopyTo(destination[..source.Length]);
+    public override void Download(Storage source, Span<float> destination)
+    {
+        if (source.DType != DType.BFloat16)
+        {
+            ((CudaStorage)source).CopyTo(destination[..source.Length]);
+            return;
+        }
+        var bits = new ushort[source.Length];
+        ((CudaStorage)source).CopyTo<ushort>(bits);
+        for (int i = 0; i < bits.Length; i++)
+            destination[i] = BFloat16.Value(bits[i]);
+    }
 
     public override void Download(Storage source, Span<double> destination)
     {
         var values = new float[source.Length];
-        ((CudaStorage)source).CopyTo<float>(values);
+        Download(source, values.AsSpan());
         for (int i = 0; i < values.Length; i++)
             destination[i] = values[i];
     }
@@ -95,8 +115,24 @@ public sealed partial class CudaBackend : Backend, IDisposable
         Context.Driver.CopyDeviceAsync(P(y), P(x), ((CudaStorage)x).Bytes, Context.Stream.Handle);
     }
 
-    public override void Fill(Storage y, double value) =>
+    public override void Fill(Storage y, double value)
+    {
+        if (y.DType == DType.BFloat16)
+        {
+            Context.Bind();
+            Context.Driver.Fill16Async(P(y), BFloat16.Round((float)value), y.Length, Context.Stream.Handle);
+            return;
+        }
         FillBits(y, y.DType == DType.Int32 ? (uint)(int)value : BitConverter.SingleToUInt32Bits((float)value));
+    }
+
+    public override void Cast(Storage x, Storage y)
+    {
+        if (x.DType == y.DType)
+            Copy(x, y);
+        else
+            LaunchElements(_kernels[x.DType == DType.Float32 ? s_castFloat32 : s_castBFloat16, y.DType], y.Length, y.Length, P(x), P(y));
+    }
 
     public override void Synchronize() => Context.Synchronize();
 

@@ -3,7 +3,7 @@ using RawDiffusion.Cuda;
 namespace RawDiffusion.Backends.Cuda;
 
 /// <summary>
-/// 4-byte elements in device memory. The buffer alone has a finalizer, which enqueues the memory for the pool; a window holds the same
+/// Elements in device memory. The buffer alone has a finalizer, which enqueues the memory for the pool; a window holds the same
 /// buffer and so keeps it alive.
 /// </summary>
 internal sealed class CudaStorage : Storage
@@ -24,7 +24,7 @@ internal sealed class CudaStorage : Storage
         : base(whole.Backend)
     {
         _buffer = whole._buffer;
-        _offset = whole._offset + (long)offset * sizeof(float);
+        _offset = whole._offset + (long)offset * whole.DType.Size();
         _isWindow = true;
         DType = whole.DType;
         Length = length;
@@ -34,7 +34,7 @@ internal sealed class CudaStorage : Storage
     /// <exception cref="ObjectDisposedException">The storage was released.</exception>
     public DevicePointer Pointer => _buffer.Pointer + _offset;
 
-    public long Bytes => (long)Length * sizeof(float);
+    public long Bytes => (long)Length * DType.Size();
 
     /// <summary>Reads the elements after the work queued so far, and waits for them.</summary>
     public void CopyTo<T>(Span<T> destination) where T : unmanaged => _buffer.CopyTo(destination, _offset);

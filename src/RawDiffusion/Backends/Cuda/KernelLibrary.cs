@@ -13,10 +13,14 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
 {
     private const string Prefix = "kernels/";
 
+    private static readonly int s_types = Enum.GetValues<DType>().Length;
+
     private static readonly Lazy<IReadOnlyDictionary<string, string>> s_texts = new(ReadTexts);
 
     private readonly ConcurrentDictionary<string, Lazy<CudaModule>> _modules = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<Type, Lazy<CudaModule>> _operators = new();
+    private readonly Lock _slotLock = new();
+    private CudaKernel?[] _slots = [];
 
     /// <summary>The names of the files with kernels, in alphabetical order.</summary>
     public static IReadOnlyList<string> Files { get; } =
@@ -32,6 +36,18 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
     public static string UnaryOption(string expression) => $"-DUNARY={expression}";
 
     public static string BinaryOption(string expression) => $"-DBINARY={expression}";
+
+    /// <summary>The kernel of a slot for an element type.</summary>
+    /// <exception cref="ArgumentException">It does not exist for this type.</exception>
+    internal CudaKernel this[KernelSlot slot, DType type = DType.Float32]
+    {
+        get
+        {
+            var slots = _slots;
+            int index = slot.Index * s_types + (int)type;
+            return index < slots.Length && slots[index] is { } kernel ? kernel : Find(slot, type, index);
+        }
+    }
 
     public CudaKernel Kernel(string file, string name) =>
         _modules.GetOrAdd(file, static (key, library) => new Lazy<CudaModule>(() => library.Load(key)), this).Value.GetKernel(name);
@@ -52,6 +68,23 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
             if (module.IsValueCreated)
                 module.Value.Dispose();
         }
+    }
+
+    private CudaKernel Find(KernelSlot slot, DType type, int index)
+    {
+        var kernel = Kernel(slot.File, slot.NameFor(type));
+        lock (_slotLock)
+        {
+            // Readers may hold the old array; what it lacks they find again.
+            if (index >= _slots.Length)
+            {
+                var larger = new CudaKernel?[Math.Max(index + 1, 2 * _slots.Length)];
+                _slots.CopyTo(larger, 0);
+                _slots = larger;
+            }
+            _slots[index] = kernel;
+        }
+        return kernel;
     }
 
     private CudaModule Load(string file, params ReadOnlySpan<string> options) =>

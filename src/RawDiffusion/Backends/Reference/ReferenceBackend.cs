@@ -15,6 +15,8 @@ public sealed partial class ReferenceBackend : Backend
     /// <summary>Every storage is a new array of zeros; the garbage collector is the pool.</summary>
     public override Storage Allocate(DType dtype, int length)
     {
+        if (dtype == DType.BFloat16)
+            throw new NotSupportedException("The reference device computes in float64; bfloat16 needs a cuda or emulated device.");
         Interlocked.Increment(ref _allocations);
         return new ReferenceStorage(this, dtype, length);
     }
@@ -52,6 +54,8 @@ public sealed partial class ReferenceBackend : Backend
         else
             D(x).CopyTo(D(y));
     }
+
+    public override void Cast(Storage x, Storage y) => Copy(x, y);
 
     public override void Fill(Storage y, double value)
     {

@@ -165,8 +165,9 @@ public abstract class CudaDriverContract : IDisposable
         Driver.CopyDeviceAsync(b.Pointer + 4, a.Pointer, 12, Stream);
         Driver.Fill32Async(b.Pointer + 20, 0xffffffff, 2, Stream);
         Driver.Fill8Async(b.Pointer + 32, 1, 3, Stream);
+        Driver.Fill16Async(b.Pointer + 36, 2, 1, Stream);
         Driver.CopyDeviceAsync(b.Pointer, a.Pointer, 0, Stream);
-        Assert.Equal([0, 1, 2, 3, 0, -1, -1, 0, 0x10101, 0], Read(b, 10));
+        Assert.Equal([0, 1, 2, 3, 0, -1, -1, 0, 0x10101, 2], Read(b, 10));
         Assert.Equal(0ul, a.Pointer.Address % 256);
     }
 

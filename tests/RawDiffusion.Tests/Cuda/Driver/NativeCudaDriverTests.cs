@@ -50,6 +50,7 @@ public sealed class NativeCudaDriverTests : IDisposable
             cuMemcpyDtoHAsync 7f0000002001 6 51
             cuMemcpyDtoDAsync 7f0000003000 7f0000002000 4294967296 51
             cuMemsetD8Async 7f0000002000 255 4294967297 51
+            cuMemsetD16Async 7f0000002000 beef 5 51
             cuMemsetD32Async 7f0000002000 deadbeef 9 51
             cuStreamBeginCapture 51 1
             cuStreamIsCapturing 51
@@ -151,6 +152,7 @@ public sealed class NativeCudaDriverTests : IDisposable
         driver.CopyToHostAsync(host, pointer + 1, 6, stream);
         driver.CopyDeviceAsync(pointer + 0x1000, pointer, 1L << 32, stream);
         driver.Fill8Async(pointer, 255, (1L << 32) + 1, stream);
+        driver.Fill16Async(pointer, 0xbeef, 5, stream);
         driver.Fill32Async(pointer, 0xdeadbeef, 9, stream);
 
         // Nothing of this reaches the driver.
@@ -160,6 +162,7 @@ public sealed class NativeCudaDriverTests : IDisposable
         driver.CopyToHostAsync(host, pointer, 0, stream);
         driver.CopyDeviceAsync(pointer, pointer, 0, stream);
         driver.Fill8Async(pointer, 0, 0, stream);
+        driver.Fill16Async(pointer, 0, 0, stream);
         driver.Fill32Async(pointer, 0, 0, stream);
         driver.Free(DevicePointer.Null);
         driver.AnnotateMemory(pointer, 1, MemoryUse.Taken, null, stream);

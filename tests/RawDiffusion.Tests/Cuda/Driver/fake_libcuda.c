@@ -72,6 +72,7 @@ int cuMemcpyHtoDAsync_v2(ptr d, const void *s, size_t n, handle q) { LOG("cuMemc
 int cuMemcpyDtoHAsync_v2(void *d, ptr s, size_t n, handle q) { LOG("cuMemcpyDtoHAsync %llx %zu %ld", s, n, H(q)); memset(d, 'x', n); return 0; }
 int cuMemcpyDtoDAsync_v2(ptr d, ptr s, size_t n, handle q) { LOG("cuMemcpyDtoDAsync %llx %llx %zu %ld", d, s, n, H(q)); return 0; }
 int cuMemsetD8Async(ptr d, unsigned char v, size_t n, handle q) { LOG("cuMemsetD8Async %llx %u %zu %ld", d, v, n, H(q)); return 0; }
+int cuMemsetD16Async(ptr d, unsigned short v, size_t n, handle q) { LOG("cuMemsetD16Async %llx %x %zu %ld", d, v, n, H(q)); return 0; }
 int cuMemsetD32Async(ptr d, unsigned v, size_t n, handle q) { LOG("cuMemsetD32Async %llx %x %zu %ld", d, v, n, H(q)); return 0; }
 int cuGraphGetNodes(handle g, handle *nodes, size_t *n) { LOG("cuGraphGetNodes %ld %ld", H(g), H(nodes)); *n = 3; return 0; }
 int cuGraphInstantiateWithFlags(handle *e, handle g, ptr flags) { LOG("cuGraphInstantiate %ld %llu", H(g), flags); *e = (handle)81; return 0; }
