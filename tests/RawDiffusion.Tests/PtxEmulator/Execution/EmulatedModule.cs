@@ -33,10 +33,14 @@ internal sealed unsafe class EmulatedModule : IDisposable
     public LaunchOptions Options { get; set; } = new();
 
     /// <summary>Compiles CUDA C++; skips the test where there is no NVRTC.</summary>
-    public static EmulatedModule Cuda(string source, string architecture = "compute_80", params string[] options)
+    public static EmulatedModule Cuda(string source, string architecture = "compute_80", params string[] options) =>
+        Cuda(new KernelSource("test.cu", source), architecture, options);
+
+    /// <summary>The same for a source with headers.</summary>
+    public static EmulatedModule Cuda(KernelSource source, string architecture = "compute_80", params string[] options)
     {
         TestNvrtc.Require();
-        return Ptx(Nvrtc.Compile(new KernelSource("test.cu", source), new KernelTarget(architecture), ["--generate-line-info", .. options]).Ptx);
+        return Ptx(Nvrtc.Compile(source, new KernelTarget(architecture), ["--generate-line-info", .. options]).Ptx);
     }
 
     public static EmulatedModule Ptx(string text) => new(ModuleDecoder.Decode("test.cu", text));
