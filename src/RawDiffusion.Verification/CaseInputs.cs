@@ -18,7 +18,11 @@ public static class CaseInputs
     private static (OperationCase? Case, Dictionary<int, double[]> Values) s_drawn;
 
     /// <summary>Makes the inputs of a case on a device.</summary>
-    public static Tensor[] Make(OperationCase operationCase, Backend device)
+    /// <param name="precision">
+    /// BFloat16 rounds all values to it, so that only the operation's own rounding is seen, and gives those that are no parameters this
+    /// type, on devices that have it.
+    /// </param>
+    public static Tensor[] Make(OperationCase operationCase, Backend device, Precision precision = Precision.Float32)
     {
         var inputs = new Tensor[operationCase.Inputs.Length];
         for (int i = 0; i < inputs.Length; i++)
@@ -26,7 +30,7 @@ public static class CaseInputs
             var spec = operationCase.Inputs[i];
             inputs[i] = spec.Kind == InputKind.Integers
                 ? Tensor.From(Integers(operationCase, i), spec.Shape, device)
-                : Tensor.From(Values(operationCase, i), spec.Shape, device);
+                : InPrecision(Tensor.From(Rounded(Values(operationCase, i), precision), spec.Shape, device), precision, spec.IsParameter);
         }
         return inputs;
     }
@@ -41,6 +45,21 @@ public static class CaseInputs
             InputKind.Uniform => Uniforms(operationCase, input, spec.Shape.Count, spec.Low, spec.High),
             _ => throw new ArgumentException($"{operationCase}: input {input} holds integers."),
         };
+    }
+
+    /// <summary>The values that a precision can express.</summary>
+    internal static double[] Rounded(double[] values, Precision precision) =>
+        precision == Precision.BFloat16 ? Array.ConvertAll(values, x => (double)RoundToBFloat16((float)x)) : values;
+
+    /// <summary>A tensor in the type that flows through a network of a precision; parameters, and Reference, keep theirs.</summary>
+    internal static Tensor InPrecision(Tensor x, Precision precision, bool isParameter = false) =>
+        precision == Precision.BFloat16 && !isParameter && x.DType == DType.Float32 ? x.To(DType.BFloat16) : x;
+
+    /// <summary>To nearest, ties to even: adding half of the last kept place lets the carry do it.</summary>
+    private static float RoundToBFloat16(float x)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(x);
+        return BitConverter.UInt32BitsToSingle((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
     }
 
     internal static int[] Integers(OperationCase operationCase, int input)

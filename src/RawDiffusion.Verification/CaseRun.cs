@@ -16,16 +16,16 @@ internal sealed class CaseRun
     public required double[]?[] Gradients { get; init; }
 
     /// <summary>Runs a case forward and, where it is differentiable, backward.</summary>
-    public static CaseRun Make(OperationCase operationCase, Backend device)
+    public static CaseRun Make(OperationCase operationCase, Backend device, Precision precision = Precision.Float32)
     {
         using var scope = new MemoryScope();
-        var inputs = CaseInputs.Make(operationCase, device);
+        var inputs = CaseInputs.Make(operationCase, device, precision);
         var differentiated = RequireGradients(operationCase, inputs);
         var output = operationCase.Run(inputs);
         var gradients = new double[]?[inputs.Length];
         if (differentiated.Length > 0)
         {
-            var computed = Backward(operationCase, output, differentiated, createGraph: false);
+            var computed = Backward(operationCase, output, differentiated, createGraph: false, precision);
             for (int i = 0, j = 0; i < inputs.Length; i++)
             {
                 if (inputs[i].RequiresGrad)
@@ -50,10 +50,12 @@ internal sealed class CaseRun
     }
 
     /// <summary>The gradients of sum(output * fixed random cotangent).</summary>
-    public static Tensor?[] Backward(OperationCase operationCase, Tensor output, Tensor[] inputs, bool createGraph)
+    public static Tensor?[] Backward(
+        OperationCase operationCase, Tensor output, Tensor[] inputs, bool createGraph, Precision precision = Precision.Float32)
     {
         var cotangent = Tensor.From(
-            CaseInputs.Normals(operationCase, CaseInputs.CotangentStream, output.Count), output.Shape, output.Device);
+            CaseInputs.Rounded(CaseInputs.Normals(operationCase, CaseInputs.CotangentStream, output.Count), precision), output.Shape, output.Device)
+            .To(output.DType);
         return Autograd.Grad(output, inputs, cotangent, createGraph: createGraph);
     }
 

@@ -7,24 +7,26 @@ namespace RawDiffusion.Verification;
 public static class CaseVerifier
 {
     /// <summary>Forward output and every gradient on <paramref name="device"/> against Reference, in one result.</summary>
-    public static CheckResult CompareWithReference(OperationCase operationCase, Backend device) => Compare(operationCase, device).Both;
+    public static CheckResult CompareWithReference(OperationCase operationCase, Backend device, Precision precision = Precision.Float32) =>
+        Compare(operationCase, device, precision).Both;
 
     /// <summary>Forward output and every gradient on <paramref name="device"/> against Reference.</summary>
-    public static CaseComparison Compare(OperationCase operationCase, Backend device)
+    /// <param name="precision">BFloat16 gives the device the inputs in that type, and Reference their rounded values; Tf32 is the device's setting.</param>
+    public static CaseComparison Compare(OperationCase operationCase, Backend device, Precision precision = Precision.Float32)
     {
         var gradients = CheckResult.Passed;
         var output = Guard(operationCase, () =>
         {
-            var expected = CaseRun.Make(operationCase, Device.Reference);
-            var actual = CaseRun.Make(operationCase, device);
+            var expected = CaseRun.Make(operationCase, Device.Reference, precision);
+            var actual = CaseRun.Make(operationCase, device, precision);
             if (actual.Shape != expected.Shape)
                 return CheckResult.Failed($"{operationCase}: the output has shape {actual.Shape}, expected {expected.Shape}");
             if ((actual.DType == DType.Int32) != (expected.DType == DType.Int32))
                 return CheckResult.Failed($"{operationCase}: the output is {actual.DType}, expected {expected.DType}");
-            gradients = CompareGradients(operationCase, device, actual, expected);
+            gradients = CompareGradients(operationCase, device, actual, expected, precision);
             var tolerance = actual.DType == DType.Int32
                 ? default
-                : Tolerance.Float32(operationCase.ReductionLength, operationCase.ToleranceFactor);
+                : ToleranceOf(precision, operationCase.ReductionLength, operationCase.ToleranceFactor, expected.Output);
             return tolerance.Compare($"{operationCase}: output on {device.Name}", actual.Output, expected.Output);
         });
         return new CaseComparison(output, gradients);
@@ -70,18 +72,23 @@ public static class CaseVerifier
         }
     }
 
-    private static CheckResult CompareGradients(OperationCase operationCase, Backend device, CaseRun actual, CaseRun expected)
+    private static CheckResult CompareGradients(
+        OperationCase operationCase, Backend device, CaseRun actual, CaseRun expected, Precision precision)
     {
         var result = CheckResult.Passed;
-        var tolerance = Tolerance.Float32(operationCase.GradientReductionLength, operationCase.ToleranceFactor);
         for (int i = 0; i < actual.Gradients.Length; i++)
         {
-            if (actual.Gradients[i] is { } gradient)
-                result = result.And(tolerance.Compare(
-                    $"{operationCase}: gradient of input {i} {operationCase.Inputs[i].Shape} on {device.Name}", gradient, expected.Gradients[i]!));
+            if (actual.Gradients[i] is not { } gradient)
+                continue;
+            var tolerance = ToleranceOf(precision, operationCase.GradientReductionLength, operationCase.ToleranceFactor, expected.Gradients[i]!);
+            result = result.And(tolerance.Compare(
+                $"{operationCase}: gradient of input {i} {operationCase.Inputs[i].Shape} on {device.Name}", gradient, expected.Gradients[i]!));
         }
         return result;
     }
+
+    private static Tolerance ToleranceOf(Precision precision, int reductionLength, double factor, double[] expected) =>
+        precision == Precision.Float32 ? Tolerance.Float32(reductionLength, factor) : Tolerance.Rounded(precision, expected, factor);
 
     private static CheckResult SameBits(OperationCase operationCase, string what, CaseRun actual, CaseRun expected)
     {

@@ -36,6 +36,26 @@ public readonly record struct Tolerance(double Absolute, double Relative, double
     public static Tolerance Float32(int reductionLength, double factor) =>
         new(1e-5, 1.3e-6, Math.Sqrt(Math.Max(1, reductionLength)) * factor);
 
+    /// <summary>
+    /// For values computed in less than float32. Bfloat16: PyTorch's relative tolerance of 1.6e-2. Tf32: each factor is rounded by up to
+    /// 2^-11 of itself, and five standard deviations of a sum of such errors are 5e-3 of it. What a sum has lost by cancellation is measured
+    /// by the root mean square of the expected values.
+    /// </summary>
+    /// <exception cref="ArgumentException">float32 has a tolerance by the terms summed.</exception>
+    public static Tolerance Rounded(Precision precision, ReadOnlySpan<double> expected, double factor)
+    {
+        double relative = precision switch
+        {
+            Precision.BFloat16 => 1.6e-2,
+            Precision.Tf32 => 5e-3,
+            _ => throw new ArgumentException($"{precision} has a tolerance by the terms summed."),
+        };
+        double sum = 0;
+        foreach (double value in expected)
+            sum += double.IsFinite(value) ? value * value : 0;
+        return new(relative * Math.Sqrt(sum / Math.Max(1, expected.Length)) + 1e-6, relative, factor);
+    }
+
     public double At(double expected) => (Absolute + Relative * Math.Abs(expected)) * Scale;
 
     /// <summary>Compares element by element; NaN must meet NaN and an infinity the same infinity.</summary>

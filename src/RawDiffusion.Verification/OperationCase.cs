@@ -15,7 +15,9 @@ public enum InputKind
 
 /// <summary>One input of a case. Values are drawn from a fixed seed per case, rounded to float32 so that every device gets the same ones.</summary>
 /// <param name="Differentiate">Whether gradients for this input are compared and checked.</param>
-public sealed record InputSpec(Shape Shape, InputKind Kind = InputKind.Normal, double Low = 0, double High = 1, bool Differentiate = true)
+/// <param name="IsParameter">Whether it belongs to a layer and stays float32 where what flows through the layer is bfloat16.</param>
+public sealed record InputSpec(
+    Shape Shape, InputKind Kind = InputKind.Normal, double Low = 0, double High = 1, bool Differentiate = true, bool IsParameter = false)
 {
     public static InputSpec Normal(params ReadOnlySpan<int> shape) => new(new Shape(shape));
 
@@ -24,6 +26,9 @@ public sealed record InputSpec(Shape Shape, InputKind Kind = InputKind.Normal, d
 
     /// <summary>Int32 in [0, end).</summary>
     public static InputSpec Integers(int end, params ReadOnlySpan<int> shape) => new(new Shape(shape), InputKind.Integers, 0, end, Differentiate: false);
+
+    /// <summary>The same input as a layer's own.</summary>
+    public InputSpec Parameter() => this with { IsParameter = true };
 
     /// <summary>The same input, held constant.</summary>
     public InputSpec Constant() => this with { Differentiate = false };
@@ -54,6 +59,12 @@ public sealed record OperationCase
 
     /// <summary>False for operations without a derivative (comparisons, argmax, random numbers).</summary>
     public bool Differentiable { get; init; } = true;
+
+    /// <summary>
+    /// Whether it is computed in bfloat16 as well. Random numbers, time embeddings, the noise schedule and losses are float32 always: their
+    /// rounding would be noise of its own in what a model learns.
+    /// </summary>
+    public bool HasBFloat16 { get; init; } = true;
 
     /// <summary>Whether the backward pass can itself be recorded; then a second-order gradcheck is made.</summary>
     public bool SecondOrder { get; init; }

@@ -52,7 +52,7 @@ public sealed class VerificationReport
 
     /// <summary>Compares every case; none of them throws.</summary>
     /// <param name="cases">Enumerated one by one: they may end early, when a device is lost.</param>
-    public static VerificationReport Run(IEnumerable<OperationCase> cases, Backend device)
+    public static VerificationReport Run(IEnumerable<OperationCase> cases, Backend device, Precision precision = Precision.Float32)
     {
         var report = new VerificationReport(device);
         var byName = new Dictionary<string, OperationReport>();
@@ -64,7 +64,7 @@ public sealed class VerificationReport
                 byName.Add(operationCase.Operation, operation = new OperationReport(operationCase.Operation));
                 report.Operations.Add(operation);
             }
-            operation.Add(operationCase, CaseVerifier.Compare(operationCase, device));
+            operation.Add(operationCase, CaseVerifier.Compare(operationCase, device, precision));
         }
         report.Elapsed = clock.Elapsed;
         return report;

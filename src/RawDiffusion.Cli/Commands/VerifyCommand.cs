@@ -20,15 +20,21 @@ internal static class VerifyCommand
             Description = "Only the cases whose name contains this: an operation, or part of its name and shapes. May be given several times.",
         };
         var seed = new Option<ulong>("--seed") { Description = "Another seed gives the inputs other values." };
+        var precision = new Option<string>("--precision")
+        {
+            Description = "Compare what a GPU computes in fp32, tf32 or bf16, with the tolerance of that.",
+            DefaultValueFactory = _ => Precision.Float32.Name(),
+        };
         device.AddTo(command);
+        command.Options.Add(precision);
         command.Options.Add(operation);
         command.Options.Add(seed);
         command.SetAction(parsed =>
         {
             var cases = Select(parsed.GetValue(operation) ?? [], parsed.GetValue(seed));
-            return Run(cases, device.Open(parsed));
+            return Run(cases, device.Open(parsed), Precisions.Parse(parsed.GetValue(precision)!));
         });
-        return command.WithExamples("verify", "verify --device cpu --operation conv2d", "verify --device cuda:1 --seed 7", "verify --device emulated:checked,seed=3");
+        return command.WithExamples("verify", "verify --device cpu --operation conv2d", "verify --device cuda:1 --seed 7", "verify --device emulated:checked,seed=3", "verify --device emulated --precision bf16");
     }
 
     private static List<OperationCase> Select(string[] filters, ulong seed)
@@ -46,12 +52,18 @@ internal static class VerifyCommand
 
     private static bool Matches(OperationCase row, string filter) => row.ToString().Contains(filter, StringComparison.OrdinalIgnoreCase);
 
-    private static int Run(List<OperationCase> cases, Backend device)
+    private static int Run(List<OperationCase> all, Backend device, Precision precision)
     {
+        if (!device.Precisions.Contains(precision))
+            throw new ArgumentException($"the {device.Name} device does not compute in {precision.Name()}; it does in {string.Join(", ", device.Precisions.Select(p => p.Name()))}");
+        device.AllowTf32 = precision == Precision.Tf32;
+        var cases = precision == Precision.BFloat16 ? all.FindAll(row => row.HasBFloat16) : all;
         var reporter = ConsoleReporter.ForStandardOutput();
-        reporter.Line($"{cases.Count} cases on {device.Name} against reference");
+        reporter.Line($"{cases.Count} cases on {device.Name} in {precision.Name()} against reference");
+        if (cases.Count < all.Count)
+            reporter.Line($"{all.Count - cases.Count} cases are of operations that are float32 in every precision: random numbers, the noise schedule, losses");
         reporter.Begin("verify", cases.Count, unit: "cases");
-        var report = VerificationReport.Run(Watched(), device);
+        var report = VerificationReport.Run(Watched(), device, precision);
         reporter.End();
 
         IEnumerable<OperationCase> Watched()
@@ -70,7 +82,13 @@ internal static class VerifyCommand
                 row.Operation, Text($"{row.Cases}"), Worst(row.Output), row.Differentiable ? Worst(row.Gradients) : "-",
                 row.Failures.Count == 0 ? "ok" : Text($"{row.Failures.Count} failed"),
             })]);
-        reporter.Line("output, gradients: the largest error in parts of what is allowed (PyTorch's float32 tolerance, times the root of the terms summed)");
+        reporter.Line("output, gradients: the largest error in parts of what is allowed ("
+            + precision switch
+            {
+                Precision.BFloat16 => "1.6e-2 of the value, and of the root mean square of all)",
+                Precision.Tf32 => "5e-3 of the value, and of the root mean square of all)",
+                _ => "PyTorch's float32 tolerance, times the root of the terms summed)",
+            });
         foreach (var row in report.Operations)
             ShowFailures(row, reporter);
         if (report.Cases < cases.Count)

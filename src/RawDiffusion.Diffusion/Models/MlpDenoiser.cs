@@ -50,9 +50,9 @@ public sealed class MlpDenoiser : Module
     {
         if (labels is null != Label is null)
             throw new ArgumentException($"MlpDenoiser: the network {(Label is null ? "has no labels" : "needs labels")}.");
-        var time = Time.Forward(F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod));
+        var time = Time.Forward(F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod).To(x.DType));
         if (labels is not null)
-            time += Label!.Forward(labels);
+            time += Label!.Forward(labels).To(x.DType);
         var h = x;
         foreach (var layer in Hidden)
             h = F.Silu(layer.Forward(h) + time);

@@ -84,15 +84,15 @@ public sealed class UNet2D : Module
     /// <param name="labels">
     /// Int32 [N] for a network with classes; [N, T] for class embeddings of type <c>identity</c>; otherwise null.
     /// </param>
-    /// <returns>[N, H, W, outChannels].</returns>
+    /// <returns>[N, H, W, outChannels], computed in the type of x.</returns>
     /// <exception cref="ArgumentException">A shape does not fit, or labels are missing, unexpected or no class.</exception>
     public Tensor Forward(Tensor x, Tensor times, Tensor? labels = null)
     {
         CheckInputs(x, times, labels);
         times = AsFloat(times);
-        var embedding = TimeEmbedding.Forward(TimeFeatures(times));
+        var embedding = TimeEmbedding.Forward(TimeFeatures(times).To(x.DType));
         if (labels is not null)
-            embedding += EmbedLabels(labels);
+            embedding += EmbedLabels(labels, x.DType);
         // Every residual block wants the embedded time activated, so it is done once.
         var time = Activation.Apply(Config.ActFn, embedding);
 
@@ -109,7 +109,7 @@ public sealed class UNet2D : Module
             x = block.Forward(x, time, skips);
         x = ConvOut.Forward(ConvNormOut.Forward(x));
         // A network that is told log t predicts a score, whose size is that of 1 / t.
-        return Config.TimeEmbeddingType == "fourier" ? x / times.Reshape(times.Count, 1, 1, 1) : x;
+        return Config.TimeEmbeddingType == "fourier" ? x.To(times.DType) / times.Reshape(times.Count, 1, 1, 1) : x;
     }
 
     protected override string Describe() =>
@@ -122,11 +122,11 @@ public sealed class UNet2D : Module
         _ => F.TimeEmbedding(times, Config.BlockOutChannels[0], flipSinToCos: Config.FlipSinToCos, frequencyShift: Config.FreqShift),
     };
 
-    private Tensor EmbedLabels(Tensor labels) => ClassEmbedding switch
+    private Tensor EmbedLabels(Tensor labels, DType type) => ClassEmbedding switch
     {
-        Embedding table => table.Forward(labels),
-        TimestepEmbedding embedding => embedding.Forward(TimeFeatures(AsFloat(labels))),
-        _ => labels,
+        Embedding table => table.Forward(labels).To(type),
+        TimestepEmbedding embedding => embedding.Forward(TimeFeatures(AsFloat(labels)).To(type)),
+        _ => labels.To(type),
     };
 
     private void CheckInputs(Tensor x, Tensor times, Tensor? labels)

@@ -41,21 +41,33 @@ public sealed class DiffusionModel
             "velocity" => Parameterisation.Velocity,
             _ => Parameterisation.Epsilon,
         };
+        var precision = Precisions.Parse(config.Precision);
+        if (!device.Precisions.Contains(precision))
+        {
+            throw new ConfigException(
+                "precision", $" {config.Precision} is not for the {device.Name} device, which computes in {string.Join(", ", device.Precisions.Select(p => p.Name()))}");
+        }
+        device.AllowTf32 = precision == Precision.Tf32;
         var generator = new Generator(config.Seed, RandomStreams.Weights);
         int labels = LabelCount(config);
         if (config.Model.Mlp is { } mlp)
         {
             var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels);
-            (Network, Forward, Files) = (network, network.Forward, WeightFiles.Plain(network));
+            (Network, Forward, Files) = (network, InPrecision(network.Forward, precision), WeightFiles.Plain(network));
         }
         else
         {
             var network = new UNet2D(Fit(config).Unet2d!, generator, device);
-            (Network, Forward, Files) = (network, network.Forward, WeightFiles.UNet(network));
+            (Network, Forward, Files) = (network, InPrecision(network.Forward, precision), WeightFiles.UNet(network));
             CanBeRecorded = !network.Config.ConvertsOnTheHost;
             Generators = [("dropout", network.DropoutGenerator)];
         }
     }
+
+    /// <summary>A network whose input decides what it computes in, between float32 samples and float32 predictions.</summary>
+    private static ConditionalNetwork InPrecision(ConditionalNetwork network, Precision precision) => precision == Precision.BFloat16
+        ? (x, times, labels) => network(x.To(DType.BFloat16), times, labels).To(x.DType)
+        : network;
 
     /// <summary>The settings of the model with what the data decides: the size and channels of an image, the number of classes.</summary>
     internal static ModelConfig Fit(RunConfig config)

@@ -153,12 +153,12 @@ internal static class ConvolutionRows
         // Unless something else is asked for, every other shape has a bias, so that both ways are seen with all sizes.
         bool even = (height + width + inChannels + outChannels + kernelHeight + options.StrideWidth) % 2 == 0;
         var added = addends ?? (even ? Addends.Bias : Addends.None);
-        List<InputSpec> inputs = [InputSpec.Normal(batch, height, width, inChannels), InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup)];
+        List<InputSpec> inputs = [InputSpec.Normal(batch, height, width, inChannels), InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup).Parameter()];
         int Position(Addends addend, params ReadOnlySpan<int> shape)
         {
             if (!added.HasFlag(addend))
                 return -1;
-            inputs.Add(InputSpec.Normal(shape));
+            inputs.Add(InputSpec.Normal(shape) with { IsParameter = addend == Addends.Bias });
             return inputs.Count - 1;
         }
         int bias = Position(Addends.Bias, outChannels);

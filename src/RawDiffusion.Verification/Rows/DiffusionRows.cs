@@ -27,6 +27,7 @@ internal static class DiffusionRows
             yield return new OperationCase
             {
                 Operation = "forwardDiffusion",
+                HasBFloat16 = false,
                 Description = $"{new Shape(shape)}",
                 Inputs = inputs,
                 Run = x => F.ForwardDiffusion(x[0], x[1], x[2], new Generator(11, 2, 3)).Xt,
@@ -35,6 +36,7 @@ internal static class DiffusionRows
             yield return new OperationCase
             {
                 Operation = "forwardDiffusion",
+                HasBFloat16 = false,
                 Description = $"{new Shape(shape)} the noise",
                 Inputs = [inputs[0].Constant(), inputs[1], inputs[2]],
                 Run = x => F.ForwardDiffusion(x[0], x[1], x[2], new Generator(11, 2, 3)).Noise,
@@ -80,6 +82,7 @@ internal static class DiffusionRows
             yield return new OperationCase
             {
                 Operation = "weightedMse",
+                HasBFloat16 = false,
                 Description = $"{new Shape(shape)}",
                 Inputs = [InputSpec.Normal(shape), InputSpec.Normal(shape), InputSpec.Uniform(0.5, 2, shape[0])],
                 Run = x => F.WeightedMse(x[0], x[1], x[2]),
@@ -127,6 +130,7 @@ internal static class DiffusionRows
     private static OperationCase Step(string description, DiffusionStepCoefficients c, InputSpec x, InputSpec eps) => new()
     {
         Operation = "diffusionStep",
+        HasBFloat16 = false,
         Description = description,
         Inputs = [x, eps],
         Run = inputs => F.DiffusionStep(inputs[0], inputs[1], c, new Generator(12)),
@@ -136,6 +140,7 @@ internal static class DiffusionRows
     private static OperationCase TimeEmbedding(int count, int dim, double until, Func<Tensor, Tensor> run, string description) => new()
     {
         Operation = "timeEmbedding",
+        HasBFloat16 = false,
         Description = $"[{count}] until {until} to {dim}, {description}",
         Inputs = [InputSpec.Uniform(0, until, count)],
         Run = x => run(x[0]),

@@ -108,12 +108,12 @@ internal static class MatMulRows
     {
         int rows = new Shape(leading).Count;
         var x = InputSpec.Normal([.. leading, features]);
-        var weight = InputSpec.Normal(outputs, features);
+        var weight = InputSpec.Normal(outputs, features).Parameter();
         return new OperationCase
         {
             Operation = "linear",
             Description = $"[{string.Join(',', [.. leading, features])}] -> {outputs}{(bias ? ", bias" : "")}",
-            Inputs = bias ? [x, weight, InputSpec.Normal(outputs)] : [x, weight],
+            Inputs = bias ? [x, weight, InputSpec.Normal(outputs).Parameter()] : [x, weight],
             Run = t => F.Linear(t[0], t[1], bias ? t[2] : null),
             ReductionLength = features + 1,
             GradientReductionLength = Math.Max(1, Math.Max(rows, outputs)),

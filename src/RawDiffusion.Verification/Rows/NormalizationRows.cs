@@ -34,7 +34,7 @@ internal static class NormalizationRows
             yield return GroupNorm(silu, 4, [2, 5, 5, 8]) with
             {
                 Description = "[2, 5, 5, 8] groups 4, mean 10 and variance 1/3",
-                Inputs = [InputSpec.Uniform(9, 11, 2, 5, 5, 8), InputSpec.Normal(8), InputSpec.Normal(8)],
+                Inputs = [InputSpec.Uniform(9, 11, 2, 5, 5, 8), InputSpec.Normal(8).Parameter(), InputSpec.Normal(8).Parameter()],
                 // x - mean loses the digits that 10 has before the point, in any float32 implementation.
                 ToleranceFactor = 4,
             };
@@ -77,7 +77,7 @@ internal static class NormalizationRows
         {
             Operation = silu ? "groupNormSilu" : "groupNorm",
             Description = $"{x} groups {groups}",
-            Inputs = [InputSpec.Normal(shape), InputSpec.Normal(channels), InputSpec.Normal(channels)],
+            Inputs = [InputSpec.Normal(shape), InputSpec.Normal(channels).Parameter(), InputSpec.Normal(channels).Parameter()],
             Run = silu
                 ? t => F.GroupNormSilu(t[0], groups, t[1], t[2])
                 : t => F.GroupNorm(t[0], groups, t[1], t[2]),
@@ -94,7 +94,7 @@ internal static class NormalizationRows
         {
             Operation = "layerNorm",
             Description = $"{x}",
-            Inputs = [InputSpec.Normal(shape), InputSpec.Normal(columns), InputSpec.Normal(columns)],
+            Inputs = [InputSpec.Normal(shape), InputSpec.Normal(columns).Parameter(), InputSpec.Normal(columns).Parameter()],
             Run = static t => F.LayerNorm(t[0], t[1], t[2]),
             ReductionLength = Math.Max(1, columns),
             GradientReductionLength = Math.Max(1, Math.Max(columns, x.Product(0, x.Rank - 1))),

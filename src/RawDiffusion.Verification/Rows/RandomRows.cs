@@ -47,6 +47,7 @@ internal static class RandomRows
     private static OperationCase Draw(string operation, string description, Func<Tensor, Tensor> run, int[] extents) => new()
     {
         Operation = operation,
+        HasBFloat16 = false,
         Description = description,
         Inputs = [InputSpec.Normal(extents).Constant()],
         Run = x => run(x[0]),

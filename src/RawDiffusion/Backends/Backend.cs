@@ -18,6 +18,22 @@ public abstract class Backend
     /// <summary>The floating type of this device: of parameters, statistics, losses, and of whatever nobody asked to be another.</summary>
     public abstract DType FloatType { get; }
 
+    /// <summary>What networks can compute in on this device.</summary>
+    public abstract IReadOnlyList<Precision> Precisions { get; }
+
+    /// <summary>
+    /// Whether products of float32 may be made by tensor cores, which look at 10 of the 23 fraction bits: matrix products, convolutions
+    /// and attention become faster by several times and less exact by a thousandth. Off at first.
+    /// </summary>
+    /// <exception cref="NotSupportedException">It is asked for, and <see cref="Precision.Tf32"/> is not among <see cref="Precisions"/>.</exception>
+    public bool AllowTf32
+    {
+        get;
+        set => field = !value || Precisions.Contains(Precision.Tf32)
+            ? value
+            : throw new NotSupportedException($"The {Name} device has no tensor cores for tf32; it computes in {string.Join(", ", Precisions.Select(precision => precision.Name()))}.");
+    }
+
     // Memory ----------------------------------------------------------------------------------------------------------
 
     /// <summary>Takes <paramref name="length"/> elements from the pool or makes them; the contents are undefined.</summary>

@@ -35,6 +35,8 @@ public sealed partial class ProfilingBackend(Backend inner) : Backend
 
     public override DType FloatType => inner.FloatType;
 
+    public override IReadOnlyList<Precision> Precisions => inner.Precisions;
+
     public override MemoryStatistics Statistics => inner.Statistics;
 
     /// <summary>What has been called since the last <see cref="Reset"/>, the longest first.</summary>

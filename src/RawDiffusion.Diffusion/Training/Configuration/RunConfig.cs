@@ -20,6 +20,9 @@ public sealed record RunConfig
     /// <summary>Where to compute: <c>cpu</c> or <c>reference</c>.</summary>
     public string Device { get; init; } = "cpu";
 
+    /// <summary>What the network computes in: <c>fp32</c>, <c>tf32</c> or <c>bf16</c>; see <see cref="RawDiffusion.Precision"/>.</summary>
+    public string Precision { get; init; } = "fp32";
+
     public DataConfig Data { get; init; } = new();
 
     public ModelConfig Model { get; init; } = new();

@@ -15,6 +15,7 @@ internal static class RunConfigChecks
     {
         if (!Device.IsKnown(config.Device))
             OneOf("device", config.Device, [.. Device.Kinds]);
+        OneOf("precision", config.Precision, [.. Precisions.Names]);
         if (config.Model.Mlp is null == config.Model.Unet2d is null)
             throw new ConfigException("model", config.Model.Mlp is null ? " needs one of mlp and unet2d" : " cannot be both mlp and unet2d");
         if (config.Model.Mlp is { } mlp)

@@ -16,6 +16,8 @@ public sealed unsafe partial class CpuBackend : Backend
 
     public override DType FloatType => DType.Float32;
 
+    public override IReadOnlyList<Precision> Precisions { get; } = [Precision.Float32];
+
     /// <summary>
     /// Bits of the vectors in use: the widest that is hardware, or what the environment variable RAWDIFFUSION_SIMD says
     /// (512, 256 or 128; wider than the hardware works and is slow).

@@ -6,11 +6,8 @@ public partial class CudaBackend
 {
     private readonly List<Rung> _forced = [];
 
-    /// <summary>
-    /// Whether products of float32 may be made by tensor cores, which look at 10 of the 23 fraction bits: matrix products, convolutions
-    /// and attention become faster by several times and less exact by a thousandth.
-    /// </summary>
-    public bool AllowTf32 { get; set; }
+    /// <summary>Tf32 from Ampere on; bfloat16 anywhere, though older devices have no tensor cores for it.</summary>
+    public override IReadOnlyList<Precision> Precisions { get; }
 
     /// <summary>The compute capability, ten times the major number plus the minor: 80 for Ampere, 90 for Hopper.</summary>
     public int Capability => Context.Target.ComputeCapability;

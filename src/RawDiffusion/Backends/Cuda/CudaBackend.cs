@@ -34,6 +34,7 @@ public sealed partial class CudaBackend : Backend, IDisposable
     {
         Context = new CudaContext(driver, device);
         Name = device == 0 ? driver.Name : $"{driver.Name}:{device}";
+        Precisions = Capability >= 80 ? [Precision.Float32, Precision.Tf32, Precision.BFloat16] : [Precision.Float32, Precision.BFloat16];
         _kernels = new KernelLibrary(Context, compiler, sources);
         _staging = new PinnedStaging(Context);
     }

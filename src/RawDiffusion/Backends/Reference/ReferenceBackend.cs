@@ -12,6 +12,8 @@ public sealed partial class ReferenceBackend : Backend
 
     public override DType FloatType => DType.Float64;
 
+    public override IReadOnlyList<Precision> Precisions { get; } = [Precision.Float32];
+
     /// <summary>Every storage is a new array of zeros; the garbage collector is the pool.</summary>
     public override Storage Allocate(DType dtype, int length)
     {
