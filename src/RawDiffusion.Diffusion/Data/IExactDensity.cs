@@ -1,5 +1,6 @@
 using RawDiffusion.Backends;
 using RawDiffusion.Backends.Cpu;
+using RawDiffusion.Diffusion.Processes;
 
 namespace RawDiffusion.Diffusion.Data;
 
@@ -44,6 +45,10 @@ public static class ExactDensity
     /// <returns>E[x0 | x_t = x], [n, 2].</returns>
     public static Tensor Denoise(this IExactDensity density, Tensor x, double alpha, double sigma) =>
         Map(density, x, alpha, sigma, score: false);
+
+    /// <summary>The best possible denoiser of a process: what is wrong with samples that it makes is the sampler's fault.</summary>
+    public static Denoiser Denoiser(this IExactDensity density, ForwardProcess process) => Diffusion.Denoiser.FromFunction(
+        (x, t) => density.Denoise(x, process.Alpha(t), process.Sigma(t)), process, Parameterisation.X0);
 
     private static Tensor Map(IExactDensity density, Tensor x, double alpha, double sigma, bool score)
     {

@@ -80,7 +80,7 @@ public sealed class UNet2D : Module
     public Conv2d ConvOut { get; }
 
     /// <param name="x">[N, H, W, inChannels]; H and W are multiples of 2^(levels - 1).</param>
-    /// <param name="times">[N], floating or Int32; see <see cref="Denoiser.NetworkTime"/>.</param>
+    /// <param name="times">[N], floating or Int32; see <see cref="Processes.ForwardProcess.NetworkTime"/>.</param>
     /// <param name="labels">
     /// Int32 [N] for a network with classes; [N, T] for class embeddings of type <c>identity</c>; otherwise null.
     /// </param>

@@ -31,7 +31,7 @@ public sealed class DiscreteSchedule
             double t = Time(i, steps);
             alpha[i] = process.Alpha(t);
             sigma[i] = process.Sigma(t);
-            networkTime[i] = Denoiser.NetworkTime(t);
+            networkTime[i] = process.NetworkTime(t);
             AlphaBar[i] = alpha[i] * alpha[i];
             double previous = i == 0 ? 1 : AlphaBar[i - 1];
             Beta[i] = 1 - AlphaBar[i] / previous;

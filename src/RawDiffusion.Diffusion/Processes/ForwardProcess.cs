@@ -1,9 +1,13 @@
 namespace RawDiffusion.Diffusion.Processes;
 
 /// <summary>
-/// A Gaussian forward process in continuous time t in [0, 1]: q(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I), the solution of
-/// dx = f(t) x dt + g(t) dw (Song et al. 2021, equation 5). Time 0 is data, time 1 is nearly pure noise.
+/// A Gaussian forward process in continuous time: q(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I), the solution of
+/// dx = f(t) x dt + g(t) dw (Song et al. 2021, equation 5). Time 0 is data, <see cref="EndTime"/> is nearly pure noise.
 /// </summary>
+/// <remarks>
+/// All of them are one process seen at different speeds and scales: x_t / alpha(t) = x_0 + (sigma / alpha) eps depends on the ratio
+/// <see cref="NoiseToSignal"/> alone, so a denoiser of one is a denoiser of all (Karras et al. 2022, section 2).
+/// </remarks>
 public abstract class ForwardProcess
 {
     /// <summary>The name in configuration files and messages.</summary>
@@ -15,6 +19,9 @@ public abstract class ForwardProcess
     /// <summary>Noise scale at time t.</summary>
     public abstract double Sigma(double t);
 
+    /// <summary>The time at which sampling starts.</summary>
+    public virtual double EndTime => 1;
+
     /// <summary>Drift coefficient f(t) = d log alpha / dt.</summary>
     public abstract double Drift(double t);
 
@@ -22,12 +29,55 @@ public abstract class ForwardProcess
     public abstract double DiffusionSquared(double t);
 
     /// <summary>log(alpha^2 / sigma^2): falls from infinity at time 0 (Kingma et al. 2021).</summary>
-    public virtual double LogSnr(double t) => 2 * Math.Log(Alpha(t) / Sigma(t));
+    public virtual double LogSnr(double t) => -2 * Math.Log(NoiseToSignal(t));
 
-    /// <summary>Standard deviation of the distribution that sampling starts from at time 1.</summary>
+    /// <summary>sigma / alpha: the noise beside unscaled data, which other texts call sigma.</summary>
+    public virtual double NoiseToSignal(double t) => Sigma(t) / Alpha(t);
+
+    /// <summary>d alpha / dt = f alpha.</summary>
+    public virtual double AlphaDot(double t) => Drift(t) * Alpha(t);
+
+    /// <summary>d sigma / dt = (g^2 + 2 f sigma^2) / (2 sigma).</summary>
+    public virtual double SigmaDot(double t)
+    {
+        double sigma = Sigma(t);
+        return DiffusionSquared(t) / (2 * sigma) + Drift(t) * sigma;
+    }
+
+    /// <summary>Standard deviation of the distribution that sampling starts from at <see cref="EndTime"/>.</summary>
     public virtual double PriorStandardDeviation => 1;
 
-    /// <exception cref="ArgumentOutOfRangeException">t is outside [0, 1] or not a number.</exception>
-    protected static double CheckTime(double t) =>
-        t is >= 0 and <= 1 ? t : throw new ArgumentOutOfRangeException(nameof(t), $"time {t} is outside the process, which runs from 0 to 1");
+    /// <summary>
+    /// What networks are told instead of t: 1000 t - 1, the step index 0..999 of a 1,000-step DDPM. Networks keep this scale whatever grid
+    /// they are trained or sampled on.
+    /// </summary>
+    public virtual double NetworkTime(double t) => 1000 * t - 1;
+
+    /// <summary>The time at which <see cref="NoiseToSignal"/> has a value.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It never does.</exception>
+    public virtual double TimeOf(double noiseToSignal)
+    {
+        double low = 0, high = EndTime;
+        if (!(noiseToSignal >= NoiseToSignal(low) && noiseToSignal <= NoiseToSignal(high)))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(noiseToSignal), $"{Name} has sigma / alpha between {NoiseToSignal(low)} and {NoiseToSignal(high)}, never {noiseToSignal}");
+        }
+        // The ratio rises with time: halve until neighbouring numbers are left.
+        while (true)
+        {
+            double middle = 0.5 * (low + high);
+            if (middle <= low || middle >= high)
+                return middle;
+            if (NoiseToSignal(middle) < noiseToSignal)
+                low = middle;
+            else
+                high = middle;
+        }
+    }
+
+    /// <exception cref="ArgumentOutOfRangeException">t is outside the process or not a number.</exception>
+    protected double CheckTime(double t) => t >= 0 && t <= EndTime
+        ? t
+        : throw new ArgumentOutOfRangeException(nameof(t), $"time {t} is outside the process {Name}, which runs from 0 to {EndTime}");
 }

@@ -1,9 +1,9 @@
 namespace RawDiffusion.Diffusion.Processes;
 
-/// <summary>Lists of times that samplers walk, from 1 down to 0. A list of n + 1 times makes n steps.</summary>
+/// <summary>Lists of times that samplers walk, from the end of a process down to 0. A list of n + 1 times makes n steps.</summary>
 public static class TimeGrid
 {
-    /// <summary>n + 1 equally spaced times from 1 to 0: with n = T the steps of a T-step DDPM, with fewer a strided one.</summary>
+    /// <summary>n + 1 equally spaced times from 1 to 0, for processes that end at 1: with n = T the steps of a T-step DDPM, with fewer a strided one.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
     public static double[] Uniform(int steps)
     {
@@ -15,17 +15,61 @@ public static class TimeGrid
         return times;
     }
 
-    /// <exception cref="ArgumentException">The times do not fall strictly within [0, 1], or there are fewer than two.</exception>
-    internal static void Check(ReadOnlySpan<double> times)
+    /// <summary>
+    /// n + 1 times of a process with sigma / alpha^(1/rho) equally spaced between its largest and smallest value, and then 0 where that is
+    /// not the smallest (Karras et al. 2022, equation 5): steps become smaller towards the data.
+    /// </summary>
+    /// <param name="smallest">The last ratio sigma / alpha before 0.</param>
+    /// <param name="largest">The first; that of the end of the process when left out.</param>
+    /// <exception cref="ArgumentException">Fewer than one step, or ratios in the wrong order.</exception>
+    public static double[] Karras(ForwardProcess process, int steps, double smallest, double? largest = null, double rho = 7) =>
+        ByRatio(process, steps, smallest, largest, x => Math.Pow(x, 1 / rho), x => Math.Pow(x, rho));
+
+    /// <summary>The same with equally spaced log sigma / alpha, that is, equally spaced log-SNR (Lu et al. 2022, DPM-Solver, section 3.3).</summary>
+    /// <inheritdoc cref="Karras"/>
+    public static double[] LogSnr(ForwardProcess process, int steps, double smallest, double? largest = null) =>
+        ByRatio(process, steps, smallest, largest, Math.Log, Math.Exp);
+
+    /// <summary>n + 1 times from the end of a process to 0 that fall as squares: DDIM's quadratic grid (Song, Meng and Ermon 2021, appendix D.2).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
+    public static double[] Quadratic(ForwardProcess process, int steps)
+    {
+        var times = Uniform(steps);
+        for (int i = 0; i <= steps; i++)
+            times[i] *= times[i] * process.EndTime;
+        return times;
+    }
+
+    private static double[] ByRatio(
+        ForwardProcess process, int steps, double smallest, double? largest, Func<double, double> to, Func<double, double> from)
+    {
+        if (steps < 1)
+            throw new ArgumentOutOfRangeException(nameof(steps), $"a sampler needs at least 1 step, not {steps}");
+        double first = largest ?? process.NoiseToSignal(process.EndTime);
+        if (!(smallest > 0 && first >= smallest && double.IsFinite(first)))
+            throw new ArgumentException($"a grid of {process.Name} needs 0 < smallest <= largest sigma / alpha, not {smallest} and {first}");
+        var times = new double[steps + 1];
+        for (int i = 0; i < steps; i++)
+        {
+            double part = steps == 1 ? 0 : (double)i / (steps - 1);
+            times[i] = i == 0 && largest is null ? process.EndTime : process.TimeOf(from(to(first) + part * (to(smallest) - to(first))));
+        }
+        return times;
+    }
+
+    /// <returns>The times.</returns>
+    /// <exception cref="ArgumentException">The times do not fall strictly within the process, or there are fewer than two.</exception>
+    internal static double[] Check(ForwardProcess process, ReadOnlySpan<double> times)
     {
         if (times.Length < 2)
             throw new ArgumentException($"a sampler needs at least 2 times, not {times.Length}");
-        if (!(times[0] <= 1 && times[^1] >= 0))
-            throw new ArgumentException($"sampling times must lie in [0, 1]; these run from {times[0]} to {times[^1]}");
+        if (!(times[0] <= process.EndTime && times[^1] >= 0))
+            throw new ArgumentException($"sampling times must lie in [0, {process.EndTime}]; these run from {times[0]} to {times[^1]}");
         for (int i = 1; i < times.Length; i++)
         {
             if (!(times[i] < times[i - 1]))
                 throw new ArgumentException($"sampling times must fall; time {i} is {times[i]} after {times[i - 1]}");
         }
+        return times.ToArray();
     }
 }

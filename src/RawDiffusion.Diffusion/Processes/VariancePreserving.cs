@@ -19,12 +19,7 @@ public abstract class VariancePreserving : ForwardProcess
 
     /// <inheritdoc/>
     /// <remarks>1 - exp(-B) by expm1, so that small times keep their digits.</remarks>
-    public override double Sigma(double t)
-    {
-        double b = IntegratedBeta(CheckTime(t));
-        // expm1(x) = 2 exp(x/2) sinh(x/2): exact to rounding for any x, and Math has no expm1.
-        return Math.Sqrt(2 * Math.Exp(-0.5 * b) * Math.Sinh(0.5 * b));
-    }
+    public override double Sigma(double t) => Math.Sqrt(-ExponentialMinusOne.Expm1(-IntegratedBeta(CheckTime(t))));
 
     public override double Drift(double t) => -0.5 * Beta(CheckTime(t));
 
@@ -55,6 +50,43 @@ public sealed class LinearSchedule : VariancePreserving
     public override double Beta(double t) => BetaMin + t * (BetaMax - BetaMin);
 
     public override double IntegratedBeta(double t) => BetaMin * t + 0.5 * t * t * (BetaMax - BetaMin);
+}
+
+/// <summary>
+/// alpha_bar falls as a sigmoid: alpha_bar(t) = (sigmoid(-v(t)) - sigmoid(-v(1))) / (sigmoid(-v(0)) - sigmoid(-v(1))) with
+/// v(t) = (start + t (end - start)) / tau (Jabri, Fleet and Chen 2023, appendix A; Chen 2023). Like <see cref="CosineSchedule"/> it ends a
+/// little before alpha_bar is 0, where alpha is <paramref name="finalAlpha"/>.
+/// </summary>
+public sealed class SigmoidSchedule : VariancePreserving
+{
+    private readonly double _first, _slope, _low, _range, _end;
+
+    /// <exception cref="ArgumentException">Unless start &lt; end, tau &gt; 0 and 0 &lt; finalAlpha &lt; 1.</exception>
+    public SigmoidSchedule(double start = -3, double end = 3, double tau = 1, double finalAlpha = 0.004)
+    {
+        if (!(start < end && tau > 0 && double.IsFinite(tau) && finalAlpha is > 0 and < 1))
+            throw new ArgumentException($"a sigmoid schedule needs start < end, tau > 0 and 0 < finalAlpha < 1, not {start}, {end}, {tau} and {finalAlpha}");
+        (_first, _slope) = (start / tau, (end - start) / tau);
+        _low = Sigmoid(-end / tau);
+        _range = Sigmoid(-_first) - _low;
+        // v where alpha_bar is finalAlpha^2, by the inverse of the sigmoid.
+        double last = _low + finalAlpha * finalAlpha * _range;
+        _end = (-Math.Log(last / (1 - last)) - _first) / _slope;
+    }
+
+    public override string Name => "sigmoid";
+
+    private double V(double t) => _first + _slope * _end * t;
+
+    public override double IntegratedBeta(double t) => t == 0 ? 0 : -Math.Log((Sigmoid(-V(t)) - _low) / _range);
+
+    public override double Beta(double t)
+    {
+        double s = Sigmoid(-V(t));
+        return _slope * _end * s * (1 - s) / (s - _low);
+    }
+
+    private static double Sigmoid(double x) => 1 / (1 + Math.Exp(-x));
 }
 
 /// <summary>

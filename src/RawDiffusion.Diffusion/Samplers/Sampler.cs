@@ -13,19 +13,19 @@ public enum ReverseVariance
     FixedLarge,
 }
 
-/// <summary>Where a sampler is, after a step.</summary>
-/// <param name="Step">Steps done, from 1.</param>
-/// <param name="Steps">Steps in all.</param>
-/// <param name="Time">The time that <paramref name="State"/> is at.</param>
-/// <param name="State">x at that time. Belongs to the sampler's memory scope: copy or read what is to stay.</param>
-/// <param name="Epsilon">The noise that was predicted for this step.</param>
-public readonly record struct SamplerProgress(int Step, int Steps, double Time, Tensor State, Tensor Epsilon);
-
 /// <summary>
 /// Samplers: plain functions from a denoiser, a start and a falling list of times to a sample. A step from time t to s uses
-/// alpha_t, sigma_t, alpha_s, sigma_s and the forward variance between them, beta = sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2.
+/// alpha_t, sigma_t, alpha_s, sigma_s and the forward variance between them, see <see cref="Transition"/>.
 /// </summary>
-public static class Sampler
+/// <remarks>
+/// <para>
+/// Here are the samplers of discrete diffusion; those of the probability flow and of the reverse SDE are in the other files of this class.
+/// Several famous ones are the same function: Euler's method on the probability flow in the variables of Karras et al. 2022 is
+/// <see cref="Ddim"/> with eta 0, their "Euler ancestral" is <see cref="Ddim"/> with eta 1, which is <see cref="Ddpm"/> with the small variance.
+/// </para>
+/// <para>How often the network was asked is <see cref="Denoiser.Evaluations"/>.</para>
+/// </remarks>
+public static partial class Sampler
 {
     /// <summary>The start of sampling: normal noise with the process's prior standard deviation.</summary>
     public static Tensor Prior(ForwardProcess process, Shape shape, Generator generator, Backend? device = null)
@@ -42,16 +42,13 @@ public static class Sampler
     /// <param name="times">Falling times; the last is usually 0.</param>
     /// <param name="clipX0">Limit for the absolute value of the predicted x_0; infinity for none.</param>
     public static Tensor Ddpm(
-        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, Generator generator,
+        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
         ReverseVariance variance = ReverseVariance.FixedSmall, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
     {
-        return Walk(denoiser, x, times, generator, clipX0, callback, step =>
+        return Walk(denoiser, x, times, noise, clipX0, callback, step =>
         {
-            double beta = step.Beta;
-            double ratio = step.AlphaT / step.AlphaS;
-            double posterior = beta * step.SigmaS * step.SigmaS / (step.SigmaT * step.SigmaT);
-            double noise = step.SigmaS == 0 ? 0 : Math.Sqrt(variance == ReverseVariance.FixedSmall ? posterior : beta);
-            return (ratio * step.SigmaS * step.SigmaS / (step.SigmaT * step.SigmaT), step.AlphaS * beta / (step.SigmaT * step.SigmaT), 0, noise);
+            double scale = step.SigmaS == 0 ? 0 : Math.Sqrt(variance == ReverseVariance.FixedSmall ? step.PosteriorVariance : step.Variance);
+            return (step.PosteriorXt, step.PosteriorX0, 0, scale);
         });
     }
 
@@ -64,63 +61,63 @@ public static class Sampler
     /// <inheritdoc cref="Ddpm"/>
     /// <exception cref="ArgumentOutOfRangeException">eta is not in [0, 1].</exception>
     public static Tensor Ddim(
-        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, Generator generator,
+        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
         double eta = 0, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
     {
         if (eta is not (>= 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(eta), $"eta must be in [0, 1], not {eta}");
-        return Walk(denoiser, x, times, generator, clipX0, callback, step =>
+        return Walk(denoiser, x, times, noise, clipX0, callback, step =>
         {
-            double noise = eta * Math.Sqrt(step.Beta) * step.SigmaS / step.SigmaT;
-            double direction = Math.Sqrt(Math.Max(0, step.SigmaS * step.SigmaS - noise * noise));
+            double scale = eta * Math.Sqrt(step.PosteriorVariance);
+            double direction = Math.Sqrt(Math.Max(0, step.SigmaS * step.SigmaS - scale * scale));
             // eps = (x_t - alpha_t x_0) / sigma_t
             return double.IsFinite(clipX0)
-                ? (direction / step.SigmaT, step.AlphaS - direction * step.AlphaT / step.SigmaT, 0, noise)
-                : (0, step.AlphaS, direction, noise);
+                ? (direction / step.SigmaT, step.AlphaS - direction * step.AlphaT / step.SigmaT, 0, scale)
+                : (0, step.AlphaS, direction, scale);
+        });
+    }
+
+    /// <summary>
+    /// Ddim backwards: the noise at the last of rising times from which <see cref="Ddim"/> with eta 0 makes x again, up to the error of its
+    /// steps (Song, Meng and Ermon 2021, section 4.3). The noise in x at time t is taken for that at the next one.
+    /// </summary>
+    /// <param name="x">Data, at times[0].</param>
+    /// <param name="times">Rising times; the first, where there is no noise to ask for, may be 0: the network is then asked at times[1].</param>
+    public static Tensor Invert(Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, Action<SamplerProgress>? callback = null)
+    {
+        double[] falling = times.ToArray();
+        Array.Reverse(falling);
+        TimeGrid.Check(denoiser.Process, falling);
+        double[] grid = times.ToArray();
+        var process = denoiser.Process;
+        return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
+        {
+            double s = grid[i], t = grid[i + 1];
+            var eps = denoiser.Epsilon(state, process.Sigma(s) > 0 ? s : t);
+            var x0 = (state - eps * process.Sigma(s)) * (1 / process.Alpha(s));
+            return new SamplerStep(x0 * process.Alpha(t) + eps * process.Sigma(t), x0);
         });
     }
 
     private delegate (double X, double X0, double Epsilon, double Noise) StepRule(Transition step);
 
     private static Tensor Walk(
-        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, Generator generator, double clipX0,
-        Action<SamplerProgress>? callback, StepRule rule)
+        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, double clipX0, Action<SamplerProgress>? callback, StepRule rule)
     {
-        TimeGrid.Check(times);
+        double[] grid = TimeGrid.Check(denoiser.Process, times);
         if (!(clipX0 > 0))
             throw new ArgumentOutOfRangeException(nameof(clipX0), $"the limit for x_0 must be positive, not {clipX0}");
-        using var noGrad = new NoGrad();
-        for (int i = 0; i + 1 < times.Length; i++)
+        return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
-            var before = x;
-            using (var scope = new MemoryScope())
-            {
-                var step = new Transition(denoiser.Process, times[i], times[i + 1]);
-                var eps = denoiser.Epsilon(x, times[i]);
-                var (cx, cx0, ceps, noise) = rule(step);
-                var coefficients = new DiffusionStepCoefficients(1 / step.AlphaT, step.SigmaT / step.AlphaT, clipX0, cx, cx0, ceps, noise);
-                x = scope.Keep(F.DiffusionStep(x, eps, coefficients, generator));
-                callback?.Invoke(new SamplerProgress(i + 1, times.Length - 1, times[i + 1], x, eps));
-            }
-            // The first state is the caller's; the ones between are ours and nobody else has them.
-            if (i > 0)
-                before.Release();
-        }
-        return x;
+            var step = new Transition(denoiser.Process, grid[i], grid[i + 1]);
+            var eps = denoiser.Epsilon(state, grid[i]);
+            var (cx, cx0, ceps, scale) = rule(step);
+            double inverseAlpha = 1 / step.AlphaT, sigmaOverAlpha = step.SigmaT / step.AlphaT;
+            var next = noise.Step(state, eps, new DiffusionStepCoefficients(inverseAlpha, sigmaOverAlpha, clipX0, cx, cx0, ceps, scale));
+            // Those who watch want x_0; the kernel does not give it away.
+            return new SamplerStep(next, callback is null ? eps : Clipped(state * inverseAlpha - eps * sigmaOverAlpha, clipX0));
+        });
     }
 
-    /// <summary>The scales at both ends of a step from time t to an earlier time s.</summary>
-    private readonly struct Transition(ForwardProcess process, double t, double s)
-    {
-        public double AlphaT { get; } = process.Alpha(t);
-
-        public double SigmaT { get; } = process.Sigma(t);
-
-        public double AlphaS { get; } = process.Alpha(s);
-
-        public double SigmaS { get; } = process.Sigma(s);
-
-        /// <summary>Variance of the forward step: sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2.</summary>
-        public double Beta => Math.Max(0, SigmaT * SigmaT - AlphaT * AlphaT / (AlphaS * AlphaS) * SigmaS * SigmaS);
-    }
+    private static Tensor Clipped(Tensor x, double limit) => double.IsFinite(limit) ? x.Clamp(-limit, limit) : x;
 }
