@@ -150,6 +150,9 @@ public sealed class Denoiser
         Evaluations++;
         var input = Parameterisation == Parameterisation.Preconditioned ? x * (InputScale(t) / alpha) : x;
         var output = _predict(input, t);
+        // Without this, the derivative of the answer would silently be that of its other terms.
+        if (GradMode.IsEnabled && input.RequiresGrad && !output.RequiresGrad)
+            throw new InvalidOperationException($"the denoiser is asked for derivatives at time {t}, and its answer has none: it is not made of tensor operations");
         return output.Shape == x.Shape
             ? output
             : throw new InvalidOperationException($"the network answered with shape {output.Shape} to an input of shape {x.Shape} at time {t} (sigma {sigma})");

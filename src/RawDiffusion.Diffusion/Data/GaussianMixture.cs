@@ -85,6 +85,36 @@ public class GaussianMixture : IExactDensity
         return new Point2(meanX, meanY);
     }
 
+    /// <summary>
+    /// <see cref="Denoise(Point2, double, double)"/> for points [n, 2] in tensor operations: on their device, in their precision, and with
+    /// derivatives.
+    /// </summary>
+    public Tensor DenoiseTensor(Tensor x, double alpha, double sigma)
+    {
+        int count = _components.Length;
+        double[] means = new double[2 * count], gains = new double[count], offsets = new double[count], slopes = new double[count], shifts = new double[2 * count];
+        for (int k = 0; k < count; k++)
+        {
+            var (mean, deviation, weight) = _components[k];
+            double variance = Variance(k, alpha, sigma), gain = alpha * deviation * deviation / variance;
+            // ln(w N(x; alpha mu, v)) = -|x|^2 / 2v + x . (alpha mu / v) - alpha^2 |mu|^2 / 2v + ln(w / v) + a constant
+            (means[2 * k], means[2 * k + 1]) = (alpha * mean.X / variance, alpha * mean.Y / variance);
+            offsets[k] = Math.Log(weight / variance) - alpha * alpha * (mean.X * mean.X + mean.Y * mean.Y) / (2 * variance);
+            slopes[k] = -0.5 / variance;
+            gains[k] = gain;
+            (shifts[2 * k], shifts[2 * k + 1]) = ((1 - gain * alpha) * mean.X, (1 - gain * alpha) * mean.Y);
+        }
+        var device = x.Device;
+        var logits = x.MatMul(Tensor.From(means, [count, 2], device), transposeB: true)
+            + x.Square().Sum(1, keepDims: true) * Tensor.From(slopes, [1, count], device) + Tensor.From(offsets, [1, count], device);
+        var responsibilities = F.Softmax(logits);
+        return responsibilities.MatMul(Tensor.From(shifts, [count, 2], device)) + x * responsibilities.MatMul(Tensor.From(gains, [count, 1], device));
+    }
+
+    /// <summary>The best possible denoiser, differentiable: for likelihoods and whatever else needs derivatives of it.</summary>
+    public Denoiser DifferentiableDenoiser(Processes.ForwardProcess process) => Diffusion.Denoiser.FromFunction(
+        (x, t) => DenoiseTensor(x, process.Alpha(t), process.Sigma(t)), process, Parameterisation.X0);
+
     /// <summary>Integer 0 picks the component, integers 1 and 2 make two normals.</summary>
     public Point2 Point(uint r0, uint r1, uint r2, uint r3)
     {

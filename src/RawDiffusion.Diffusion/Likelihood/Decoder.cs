@@ -1,0 +1,48 @@
+namespace RawDiffusion.Diffusion.Likelihood;
+
+/// <summary>What stands at the end of a discrete model: the likelihood of the data given the last, least noisy state.</summary>
+public abstract class Decoder
+{
+    /// <summary>ln p(x | mean, variance) for every sample, [n], nats.</summary>
+    /// <param name="x">Data, [n, ...].</param>
+    /// <param name="mean">Of the same shape.</param>
+    public abstract Tensor LogLikelihood(Tensor x, Tensor mean, double variance);
+
+    /// <summary>The density of N(mean, variance I): for data that are real numbers.</summary>
+    public static Decoder Gaussian { get; } = new GaussianDecoder();
+
+    /// <summary>
+    /// The mass of N(mean, variance) in the bin of each of 256 levels in [-1, 1], the outermost bins without end (Ho et al. 2020,
+    /// equation 13): for images of bytes, whose likelihood it makes a probability.
+    /// </summary>
+    public static Decoder Discretised { get; } = new DiscretisedGaussian(256);
+
+    private static Tensor PerSample(Tensor x) => x.Reshape(x.Shape[0], x.Count / Math.Max(1, x.Shape[0])).Sum(1);
+
+    private sealed class GaussianDecoder : Decoder
+    {
+        public override Tensor LogLikelihood(Tensor x, Tensor mean, double variance) =>
+            PerSample((x - mean).Square() * (-0.5 / variance) - 0.5 * Math.Log(2 * Math.PI * variance));
+    }
+
+    private sealed class DiscretisedGaussian(int levels) : Decoder
+    {
+        /// <summary>Least probability of a bin: its logarithm stays finite where the mean is far away.</summary>
+        private const double Least = 1e-12;
+
+        public override Tensor LogLikelihood(Tensor x, Tensor mean, double variance)
+        {
+            double half = 1.0 / (levels - 1), scale = 1 / Math.Sqrt(variance);
+            var distance = x - mean;
+            var upper = NormalCdf((distance + half) * scale);
+            var lower = NormalCdf((distance - half) * scale);
+            // Bins at the ends reach to infinity: their upper limit has all below it, their lower limit none.
+            double last = 1 - 0.5 * half;
+            upper = F.Where(x.Gt(last), upper * 0 + 1, upper);
+            lower = F.Where(x.Lt(-last), lower * 0, lower);
+            return PerSample((upper - lower).Clamp(Least, 1).Log());
+        }
+
+        private static Tensor NormalCdf(Tensor x) => (x * Math.Sqrt(0.5)).Erf() * 0.5 + 0.5;
+    }
+}
