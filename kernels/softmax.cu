@@ -1,86 +1,182 @@
-// Softmax and its logarithm over the last axis of x[rows, columns], cross-entropy of rows of logits, and their gradients.
+// Softmax and its logarithm over the last axis of x[rows, columns], cross-entropy of rows of logits, and their gradients. T is float32
+// or bfloat16; losses and their gradients are float32.
 //
-// Launch: one block of whole warps (32 to 256 threads) per row.
-// Bytes: forward 12 per element (the row is read twice), gradients 12 to 16; flops: two exponentials per element forward, up to one in
-// the gradients.
-// Limit: memory; a row is read again from the cache. With rows shorter than a warp, idle lanes.
-#include "common.cuh"
+// Launch: the threads of rows.cuh for each row, grid ceil(rows / blockDim.y).
+// Bytes: with rows that the registers hold (8192 columns) every element is read and written once: forward 2 sizeof(T) an element, gradient of
+// softmax 3, cross-entropy 1 and its gradient 2; longer rows are read a second time. Flops: two exponentials an element forward, up to
+// one in the gradients.
+// Limit: memory. Rows whose length is no multiple of 16 bytes are read by single elements, which costs instructions and not bytes.
+#include "rows.cuh"
 
-__device__ __forceinline__ LogSumExp::Value row_log_sum_exp(const float* line, int columns)
+__device__ __forceinline__ float minus_infinity()
+{
+    return Max::identity();
+}
+
+// Calls visit(start) for the beginning of every part of a row.
+template <class T, class Visit>
+__device__ __forceinline__ void for_parts(int columns, Visit visit)
+{
+    for (int start = 0; start < columns; start += RowPart<T>::span())
+        visit(start);
+}
+
+// Whether a part has to be read again in a second pass, because another has taken its registers.
+template <class T>
+__device__ __forceinline__ bool is_long(int columns)
+{
+    return columns > RowPart<T>::span();
+}
+
+// A thread's maximum first and then its exponentials: one of them an element. Minus infinity beyond the end adds nothing.
+template <class T>
+__device__ __forceinline__ LogSumExp::Value row_log_sum_exp(const T* line, int columns, RowPart<T>& part)
 {
     __shared__ LogSumExp::Value scratch[32];
     LogSumExp::Value value = LogSumExp::identity();
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        value = LogSumExp::join(value, LogSumExp::term(line[i]));
-    return block_reduce<LogSumExp>(value, scratch);
+    for_parts<T>(columns, [&](int start)
+    {
+        part.load(line + start, columns - start, minus_infinity());
+        LogSumExp::Value mine = LogSumExp::identity();
+#pragma unroll
+        for (int i = 0; i < part.count; i++)
+            mine.max = Max::join(mine.max, part.v[i]);
+#pragma unroll
+        for (int i = 0; i < part.count; i++)
+            mine.sum += LogSumExp::scale(part.v[i], mine.max);
+        value = LogSumExp::join(value, mine);
+    });
+    return row_reduce<LogSumExp>(value, scratch);
 }
 
-// y = exp(x - max) / sum(exp(x - max))
-extern "C" __global__ void softmax_forward_f32(int columns, const float* __restrict__ x, float* __restrict__ y)
+// y = f(x) of every element of a row whose sums are known: f is given the value and its column.
+template <class T, class Function>
+__device__ __forceinline__ void map_row(const T* x, T* y, int columns, RowPart<T>& part, Function f)
 {
-    size_t row = (size_t)blockIdx.x * columns;
-    LogSumExp::Value all = row_log_sum_exp(x + row, columns);
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        y[row + i] = expf(x[row + i] - all.max) / all.sum;
+    for_parts<T>(columns, [&](int start)
+    {
+        if (is_long<T>(columns))
+            part.load(x + start, columns - start, 0);
+#pragma unroll
+        for (int i = 0; i < part.count; i++)
+            part.v[i] = f(part.v[i], start + part.column(i));
+        part.store(y + start, columns - start);
+    });
 }
 
-// y = x - max - log(sum(exp(x - max)))
-extern "C" __global__ void softmax_log_forward_f32(int columns, const float* __restrict__ x, float* __restrict__ y)
+// y = exp(x - max) / sum(exp(x - max)), or its logarithm x - max - log(sum(exp(x - max))).
+template <class T, bool Log>
+__device__ __forceinline__ void softmax_forward(int rows, int columns, const T* __restrict__ x, T* __restrict__ y)
 {
-    size_t row = (size_t)blockIdx.x * columns;
-    LogSumExp::Value all = row_log_sum_exp(x + row, columns);
-    float log_sum = logf(all.sum);
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        y[row + i] = x[row + i] - all.max - log_sum;
+    size_t row = row_index(), first = row * columns;
+    columns = row < rows ? columns : 0;
+    RowPart<T> part;
+    LogSumExp::Value all = row_log_sum_exp(x + first, columns, part);
+    float scale = 1 / all.sum, log_sum = Log ? logf(all.sum) : 0;
+    map_row(x + first, y + first, columns, part, [&](float value, int)
+    {
+        return Log ? value - all.max - log_sum : expf(value - all.max) * scale;
+    });
 }
 
-// gx = y (gy - sum(gy y)), from y = softmax(x)
-extern "C" __global__ void softmax_grad_f32(
-    int columns, const float* __restrict__ y, const float* __restrict__ gy, float* __restrict__ gx)
+// gx = y (gy - sum(gy y)) from y = softmax(x), or gx = gy - exp(y) sum(gy) from its logarithm.
+template <class T, bool Log>
+__device__ __forceinline__ void softmax_grad(
+    int rows, int columns, const T* __restrict__ y, const T* __restrict__ gy, T* __restrict__ gx)
 {
     __shared__ float scratch[32];
-    size_t row = (size_t)blockIdx.x * columns;
+    size_t row = row_index(), first = row * columns;
+    columns = row < rows ? columns : 0;
+    RowPart<T> output, gradient;
     float sum = 0;
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        sum += gy[row + i] * y[row + i];
-    sum = block_reduce<Sum>(sum, scratch);
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        gx[row + i] = y[row + i] * (gy[row + i] - sum);
-}
-
-// gx = gy - exp(y) sum(gy), from y = log(softmax(x))
-extern "C" __global__ void softmax_log_grad_f32(
-    int columns, const float* __restrict__ y, const float* __restrict__ gy, float* __restrict__ gx)
-{
-    __shared__ float scratch[32];
-    size_t row = (size_t)blockIdx.x * columns;
-    float sum = 0;
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        sum += gy[row + i];
-    sum = block_reduce<Sum>(sum, scratch);
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        gx[row + i] = gy[row + i] - expf(y[row + i]) * sum;
+    for_parts<T>(columns, [&](int start)
+    {
+        output.load(y + first + start, columns - start, 0);
+        gradient.load(gy + first + start, columns - start, 0);
+#pragma unroll
+        for (int i = 0; i < output.count; i++)
+            sum = Log ? sum + gradient.v[i] : fmaf(gradient.v[i], output.v[i], sum);
+    });
+    sum = row_reduce<Sum>(sum, scratch);
+    for_parts<T>(columns, [&](int start)
+    {
+        if (is_long<T>(columns))
+        {
+            output.load(y + first + start, columns - start, 0);
+            gradient.load(gy + first + start, columns - start, 0);
+        }
+#pragma unroll
+        for (int i = 0; i < output.count; i++)
+        {
+            output.v[i] = Log ? gradient.v[i] - expf(output.v[i]) * sum : output.v[i] * (gradient.v[i] - sum);
+        }
+        output.store(gx + first + start, columns - start);
+    });
 }
 
 // losses[row] = log(sum(exp(logits[row]))) - logits[row, labels[row]]
-extern "C" __global__ void softmax_cross_entropy_f32(
-    int columns, const float* __restrict__ logits, const int* __restrict__ labels, float* __restrict__ losses)
+template <class T>
+__device__ __forceinline__ void cross_entropy(
+    int rows, int columns, const T* __restrict__ logits, const int* __restrict__ labels, float* __restrict__ losses)
 {
-    size_t row = (size_t)blockIdx.x * columns;
-    LogSumExp::Value all = row_log_sum_exp(logits + row, columns);
-    if (threadIdx.x == 0)
-        losses[blockIdx.x] = logf(all.sum) + (all.max - logits[row + labels[blockIdx.x]]);
+    size_t row = row_index(), first = row * columns;
+    RowPart<T> part;
+    LogSumExp::Value all = row_log_sum_exp(logits + first, row < rows ? columns : 0, part);
+    if (threadIdx.x == 0 && row < rows)
+        losses[row] = logf(all.sum) + (all.max - to_float(logits[first + labels[row]]));
 }
 
 // gLogits[row, c] = gLosses[row] (softmax(logits[row])[c] - (c == labels[row]))
-extern "C" __global__ void softmax_cross_entropy_grad_f32(
-    int columns, const float* __restrict__ logits, const int* __restrict__ labels, const float* __restrict__ g_losses,
-    float* __restrict__ g_logits)
+template <class T>
+__device__ __forceinline__ void cross_entropy_grad(
+    int rows, int columns, const T* __restrict__ logits, const int* __restrict__ labels, const float* __restrict__ g_losses,
+    T* __restrict__ g_logits)
 {
-    size_t row = (size_t)blockIdx.x * columns;
-    LogSumExp::Value all = row_log_sum_exp(logits + row, columns);
-    float scale = g_losses[blockIdx.x];
-    int label = labels[blockIdx.x];
-    for (int i = threadIdx.x; i < columns; i += blockDim.x)
-        g_logits[row + i] = scale * (expf(logits[row + i] - all.max) / all.sum - (i == label ? 1 : 0));
+    size_t row = row_index(), first = row * columns;
+    bool exists = row < rows;
+    columns = exists ? columns : 0;
+    RowPart<T> part;
+    LogSumExp::Value all = row_log_sum_exp(logits + first, columns, part);
+    float gradient = exists ? g_losses[row] : 0, scale = 1 / all.sum;
+    int label = exists ? labels[row] : 0;
+    map_row(logits + first, g_logits + first, columns, part, [&](float value, int column)
+    {
+        return gradient * (expf(value - all.max) * scale - (column == label ? 1 : 0));
+    });
 }
+
+#define KERNELS(suffix, T) \
+    extern "C" __global__ void __launch_bounds__(512) softmax_forward_##suffix( \
+        int rows, int columns, const T* __restrict__ x, T* __restrict__ y) \
+    { \
+        softmax_forward<T, false>(rows, columns, x, y); \
+    } \
+    extern "C" __global__ void __launch_bounds__(512) softmax_log_forward_##suffix( \
+        int rows, int columns, const T* __restrict__ x, T* __restrict__ y) \
+    { \
+        softmax_forward<T, true>(rows, columns, x, y); \
+    } \
+    extern "C" __global__ void __launch_bounds__(512) softmax_grad_##suffix( \
+        int rows, int columns, const T* __restrict__ y, const T* __restrict__ gy, T* __restrict__ gx) \
+    { \
+        softmax_grad<T, false>(rows, columns, y, gy, gx); \
+    } \
+    extern "C" __global__ void __launch_bounds__(512) softmax_log_grad_##suffix( \
+        int rows, int columns, const T* __restrict__ y, const T* __restrict__ gy, T* __restrict__ gx) \
+    { \
+        softmax_grad<T, true>(rows, columns, y, gy, gx); \
+    } \
+    extern "C" __global__ void __launch_bounds__(512) softmax_cross_entropy_##suffix( \
+        int rows, int columns, const T* __restrict__ logits, const int* __restrict__ labels, float* __restrict__ losses) \
+    { \
+        cross_entropy<T>(rows, columns, logits, labels, losses); \
+    } \
+    extern "C" __global__ void __launch_bounds__(512) softmax_cross_entropy_grad_##suffix( \
+        int rows, int columns, const T* __restrict__ logits, const int* __restrict__ labels, const float* __restrict__ g_losses, \
+        T* __restrict__ g_logits) \
+    { \
+        cross_entropy_grad<T>(rows, columns, logits, labels, g_losses, g_logits); \
+    }
+
+KERNELS(f32, float)
+KERNELS(bf16, bfloat16)

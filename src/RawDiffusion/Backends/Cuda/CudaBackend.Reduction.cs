@@ -1,65 +1,128 @@
+using RawDiffusion.Cuda;
+
 namespace RawDiffusion.Backends.Cuda;
 
 public partial class CudaBackend
 {
-    /// <summary>
-    /// Elements of a row that one block adds up, and of a column that one thread does. They decide how sums are cut, so changing them
-    /// changes bits.
-    /// </summary>
-    private const int RowChunk = 4096, ColumnChunk = 128;
+    /// <summary>Elements of a row that one block adds up; rows of less than two of them are not cut.</summary>
+    private const int RowChunk = 4096;
 
-    /// <summary>Rows up to this long are given to one thread each: a warp would be mostly idle.</summary>
-    private const int ShortRow = 32;
+    /// <summary>
+    /// Blocks that a reduction of columns is cut into where it has not so many anyway: several for each multiprocessor of a large GPU. Like
+    /// <see cref="RowChunk"/> it decides how sums are cut and so their bits; it does not depend on the device.
+    /// </summary>
+    private const int ColumnBlocks = 512;
+
+    /// <summary>Rows that a thread reads of its columns at a time.</summary>
+    private const int ColumnRows = 4;
+
+    private static readonly ReduceSlots[] s_reduce =
+    [
+        .. Enum.GetValues<ReduceOp>().Order().Select(op => new ReduceSlots(op switch
+        {
+            ReduceOp.Sum => "sum",
+            ReduceOp.SumOfSquares => "sum_of_squares",
+            ReduceOp.Max => "max",
+            ReduceOp.Min => "min",
+            ReduceOp.LogSumExp => "log_sum_exp",
+            _ => throw new NotSupportedException($"no kernel reduces by {op}"),
+        })),
+    ];
+
+    private static readonly KernelSlot s_argMaxRows = new("reduction.cu", "reduction_argmax_rows");
+    private static readonly KernelSlot s_argMaxColumns = new("reduction.cu", "reduction_argmax_columns");
 
     public override void Reduce(ReduceOp op, in ReduceGeometry g, Storage x, Storage y)
     {
-        int results = g.Outer * g.Inner;
-        if (results == 0)
+        if (g.Outer * g.Inner == 0)
             return;
-        bool rows = g.Inner == 1 && g.Reduce > ShortRow;
-        int chunk = rows ? RowChunk : ColumnChunk;
-        // An axis of less than two chunks is not cut.
-        int chunks = g.Reduce < 2 * chunk ? 1 : CeilDiv(g.Reduce, chunk);
-        if (chunks == 1)
+        var cut = ReduceCut.For(g, x.DType);
+        if (cut.Chunks == 1)
         {
-            ReduceChunks(op, g, rows, 1, Math.Max(1, g.Reduce), x, y);
+            Reduce(op, g, cut, P(x), x.DType, P(y), y.DType);
             return;
         }
-        var partial = Allocate(DType.Float32, checked(results * chunks));
-        ReduceChunks(op, g, rows, chunks, chunk, x, partial);
-        Reduce(op == ReduceOp.SumOfSquares ? ReduceOp.Sum : op, new ReduceGeometry(g.Outer, chunks, g.Inner), partial, y);
-        Release(partial);
+        using var partial = Scratch(checked((long)g.Outer * g.Inner * cut.Chunks));
+        Reduce(op, g, cut, P(x), x.DType, partial.Pointer, DType.Float32);
+        var rest = new ReduceGeometry(g.Outer, cut.Chunks, g.Inner);
+        // What is left is short: it is not cut again.
+        Reduce(op == ReduceOp.SumOfSquares ? ReduceOp.Sum : op, rest, ReduceCut.Whole(rest, DType.Float32), partial.Pointer, DType.Float32, P(y), y.DType);
     }
 
     public override void ArgMax(in ReduceGeometry g, Storage x, Storage y)
     {
         int results = g.Outer * g.Inner;
-        if (g.Inner != 1 || g.Reduce <= ShortRow)
-            LaunchElements(_kernels.Kernel("reduction.cu", "reduction_argmax_columns_f32"), results, results, g.Reduce, g.Inner, P(x), P(y));
+        if (g.Inner == 1)
+            LaunchRows(s_argMaxRows, x.DType, g.Outer, g.Reduce, P(x), P(y));
         else if (results > 0)
-            _kernels.Kernel("reduction.cu", "reduction_argmax_rows_f32").Launch(results, RowThreads(g.Reduce), 0, g.Reduce, P(x), P(y));
+            LaunchElements(_kernels[s_argMaxColumns, x.DType], results, results, g.Reduce, g.Inner, P(x), P(y));
     }
 
-    /// <summary>y[Outer, chunks, Inner] from chunks of the middle axis.</summary>
-    private void ReduceChunks(ReduceOp op, in ReduceGeometry g, bool rows, int chunks, int chunk, Storage x, Storage y)
+    /// <summary>y[columns] = the sums of the columns of x[rows, columns] in float32, both in scratch memory; rows are few.</summary>
+    private void SumParts(int rows, int columns, DevicePointer x, DevicePointer y)
     {
-        string what = op switch
-        {
-            ReduceOp.Sum => rows ? "reduction_sum_rows_f32" : "reduction_sum_columns_f32",
-            ReduceOp.SumOfSquares => rows ? "reduction_sum_of_squares_rows_f32" : "reduction_sum_of_squares_columns_f32",
-            ReduceOp.Max => rows ? "reduction_max_rows_f32" : "reduction_max_columns_f32",
-            ReduceOp.Min => rows ? "reduction_min_rows_f32" : "reduction_min_columns_f32",
-            ReduceOp.LogSumExp => rows ? "reduction_log_sum_exp_rows_f32" : "reduction_log_sum_exp_columns_f32",
-            _ => throw new ArgumentOutOfRangeException(nameof(op), op, "not a reduction"),
-        };
-        var kernel = _kernels.Kernel("reduction.cu", what);
-        int results = g.Outer * chunks * g.Inner;
-        if (rows)
-            kernel.Launch(results, RowThreads(chunk), 0, g.Reduce, chunks, chunk, P(x), P(y));
-        else
-            LaunchElements(kernel, results, results, g.Reduce, g.Inner, chunks, chunk, P(x), P(y));
+        var g = new ReduceGeometry(1, rows, columns);
+        Reduce(ReduceOp.Sum, g, ReduceCut.Whole(g, DType.Float32), x, DType.Float32, y, DType.Float32);
     }
 
-    /// <summary>Threads of a block that takes a row of so many elements: whole warps, at most <see cref="BlockSize"/>.</summary>
-    private static int RowThreads(int columns) => Math.Clamp(CeilDiv(columns, 32) * 32, 32, BlockSize);
+    /// <summary>y[Outer, chunks, Inner] from the chunks of the middle axis.</summary>
+    private void Reduce(ReduceOp op, in ReduceGeometry g, in ReduceCut cut, DevicePointer x, DType xType, DevicePointer y, DType yType)
+    {
+        var slots = s_reduce[(int)op];
+        int results = g.Outer * cut.Chunks, narrow = yType == DType.BFloat16 ? 1 : 0;
+        if (g.Inner == 1)
+        {
+            _kernels[slots.Rows, xType].Launch(
+                CeilDiv(results, cut.Block.Y), cut.Block, 0, results, g.Reduce, cut.Chunks, cut.Chunk, narrow, x, y);
+            return;
+        }
+        _kernels[cut.Width > 1 ? slots.PackedColumns : slots.Columns, xType].Launch(
+            checked(results * CeilDiv(g.Inner / cut.Width, cut.Block.X)), cut.Block, 0, g.Reduce, g.Inner, cut.Chunks, cut.Chunk, narrow, x, y);
+    }
+
+    private sealed class ReduceSlots(string name)
+    {
+        public KernelSlot Rows { get; } = new("reduction.cu", $"reduction_{name}_rows");
+
+        public KernelSlot Columns { get; } = new("reduction.cu", $"reduction_{name}_columns");
+
+        public KernelSlot PackedColumns { get; } = new("reduction.cu", $"reduction_{name}_packed_columns");
+    }
+
+    /// <summary>How a reduction is spread over blocks.</summary>
+    /// <param name="Width">Neighbouring columns of a thread.</param>
+    private readonly record struct ReduceCut(Dim3 Block, int Width, int Chunks, int Chunk)
+    {
+        /// <summary>Enough chunks for a whole GPU.</summary>
+        public static ReduceCut For(in ReduceGeometry g, DType type)
+        {
+            var whole = Whole(g, type);
+            int chunks;
+            if (g.Inner == 1)
+            {
+                chunks = g.Reduce < 2 * RowChunk ? 1 : CeilDiv(g.Reduce, RowChunk);
+            }
+            else
+            {
+                int blocks = g.Outer * CeilDiv(g.Inner / whole.Width, whole.Block.X);
+                chunks = Math.Min(ColumnBlocks / blocks, g.Reduce / (ColumnRows * whole.Block.Y));
+            }
+            if (chunks < 2)
+                return whole;
+            int chunk = g.Inner == 1 ? RowChunk : CeilDiv(g.Reduce, chunks);
+            return whole with { Block = g.Inner == 1 ? RowBlock(chunk, type) : whole.Block, Chunks = CeilDiv(g.Reduce, chunk), Chunk = chunk };
+        }
+
+        /// <summary>The axis in one piece.</summary>
+        public static ReduceCut Whole(in ReduceGeometry g, DType type)
+        {
+            if (g.Inner == 1)
+                return new ReduceCut(RowBlock(g.Reduce, type), 1, 1, Math.Max(1, g.Reduce));
+            int width = g.Inner % PackSize(type) == 0 ? PackSize(type) : 1;
+            // A warp beside each other where there are so many columns, then threads for the rows, and what is left for columns again.
+            int columns = PowerOfTwo(Math.Min(BlockSize, g.Inner / width));
+            int rows = Math.Min(BlockSize / Math.Min(WarpSize, columns), PowerOfTwo(Math.Min(BlockSize, CeilDiv(g.Reduce, ColumnRows))));
+            return new ReduceCut((Math.Min(BlockSize / rows, columns), rows), width, 1, Math.Max(1, g.Reduce));
+        }
+    }
 }

@@ -1,0 +1,74 @@
+using RawDiffusion.Backends.Cuda;
+using RawDiffusion.PtxEmulator.Counters;
+using RawDiffusion.PtxEmulator.Decoding;
+using RawDiffusion.PtxEmulator.Driver;
+using RawDiffusion.PtxEmulator.Execution;
+
+namespace RawDiffusion.Tests.Kernels;
+
+/// <summary>What kernels move, by the counters of an emulated GPU of its own: bytes of global memory by 32-byte sectors, and passes over banks.</summary>
+internal sealed class KernelTraffic : IDisposable
+{
+    private readonly EmulatedCudaDriver _driver = new(new EmulatorOptions { Mode = ExecutionMode.Counted });
+
+    public KernelTraffic()
+    {
+        TestNvrtc.Require();
+        Device = new CudaBackend(_driver);
+    }
+
+    public CudaBackend Device { get; }
+
+    public void Dispose() => Device.Dispose();
+
+    /// <summary>What a kernel has done so far; zeros where it was not launched.</summary>
+    public Moved Of(string kernel)
+    {
+        Device.Synchronize();
+        var moved = new Moved();
+        foreach (var counters in _driver.Counters.Where(each => each.Kernel.Name == kernel))
+        {
+            moved.Launches += counters.Launches;
+            moved.Blocks += counters.Blocks;
+            for (int pc = 0; pc < counters.Instructions.Length; pc++)
+            {
+                var counts = counters.Instructions[pc];
+                bool store = counters.Kernel.Code[pc].Opcode == Opcode.St;
+                (store ? ref moved.Stores : ref moved.Loads).Add(counts);
+                // 32 banks of 4 bytes: 128 bytes a pass at best, and a pass for each request.
+                long best = Math.Max(counts.SharedRequests, counts.SharedBytes / 128);
+                moved.BankConflicts += Math.Max(0, counts.SharedPasses - best);
+            }
+        }
+        return moved;
+    }
+
+    /// <summary>The names of the kernels that were launched.</summary>
+    public string[] Launched => [.. _driver.Counters.Where(each => each.Launches > 0).Select(each => each.Kernel.Name).Order(StringComparer.Ordinal)];
+
+    internal struct Moved
+    {
+        public long Launches, Blocks, BankConflicts;
+        public Direction Loads, Stores;
+
+        public readonly long Bytes => Loads.Bytes + Stores.Bytes;
+
+        public readonly long Requests => Loads.Requests + Stores.Requests;
+
+        /// <summary>Bytes that a request of a warp uses on average: 512 where each lane takes 16.</summary>
+        public readonly double BytesPerRequest => (double)(Loads.Used + Stores.Used) / Requests;
+    }
+
+    /// <summary>Bytes are those of the sectors touched, used are those that lanes took or gave.</summary>
+    internal struct Direction
+    {
+        public long Bytes, Requests, Used;
+
+        public void Add(in InstructionCounts counts)
+        {
+            Bytes += 32 * counts.GlobalSectors;
+            Requests += counts.GlobalRequests;
+            Used += counts.GlobalBytes;
+        }
+    }
+}
