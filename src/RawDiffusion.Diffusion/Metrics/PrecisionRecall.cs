@@ -1,0 +1,58 @@
+namespace RawDiffusion.Diffusion.Metrics;
+
+/// <summary>
+/// How many samples look like data, and how much of the data is covered by samples (Kynkaanniemi et al. 2019): a set is taken to be the
+/// union of balls around its points that reach to their k-th neighbour.
+/// </summary>
+/// <param name="Precision">Share of samples within the balls of the data: quality.</param>
+/// <param name="Recall">Share of the data within the balls of the samples: variety.</param>
+public sealed record PrecisionRecall(double Precision, double Recall)
+{
+    public const int DefaultNeighbours = 3;
+
+    /// <param name="data">Features of data, [n, D].</param>
+    /// <param name="samples">Features of samples, [m, D].</param>
+    /// <param name="neighbours">k.</param>
+    /// <exception cref="ArgumentException">The features are not of one dimension, or not more than k of each.</exception>
+    public static PrecisionRecall Measure(Tensor data, Tensor samples, int neighbours = DefaultNeighbours)
+    {
+        int size = PointDistances.Check(nameof(PrecisionRecall), data, samples);
+        if (neighbours < 1 || neighbours >= data.Shape[0] || neighbours >= samples.Shape[0])
+            throw new ArgumentException($"PrecisionRecall: {data.Shape[0]} and {samples.Shape[0]} points do not have {neighbours} neighbours each.");
+        double[] x = data.ToDoubleArray(), y = samples.ToDoubleArray();
+        return new PrecisionRecall(ShareWithin(x, Radii(x, size, neighbours), y, size), ShareWithin(y, Radii(y, size, neighbours), x, size));
+    }
+
+    /// <summary>The squared distance of every point to its k-th neighbour.</summary>
+    private static double[] Radii(double[] points, int size, int neighbours)
+    {
+        int n = points.Length / size;
+        var radii = new double[n];
+        var distances = new double[n];
+        for (int i = 0; i < n; i++)
+        {
+            for (int j = 0; j < n; j++)
+                distances[j] = PointDistances.Squared(points, points, i, j, size);
+            // The nearest is the point itself.
+            Array.Sort(distances);
+            radii[i] = distances[neighbours];
+        }
+        return radii;
+    }
+
+    private static double ShareWithin(double[] centres, double[] radii, double[] points, int size)
+    {
+        int n = points.Length / size, inside = 0;
+        for (int i = 0; i < n; i++)
+        {
+            for (int j = 0; j < radii.Length; j++)
+            {
+                if (PointDistances.Squared(points, centres, i, j, size) > radii[j])
+                    continue;
+                inside++;
+                break;
+            }
+        }
+        return (double)inside / n;
+    }
+}
