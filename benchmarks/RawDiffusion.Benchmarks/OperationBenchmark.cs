@@ -8,27 +8,32 @@ using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using RawDiffusion.Backends.Cpu;
+using RawDiffusion.Verification.Bench;
 
 namespace RawDiffusion.Benchmarks;
 
-/// <summary>Every kernel of <see cref="OperationCases"/>, with its rate beside the peaks measured in the same process.</summary>
+/// <summary>Every operation of <see cref="BenchTable"/> on the cpu device at the shapes that it has by default, with its rate beside the peaks measured in the same process.</summary>
 [Config(typeof(Config))]
 public class OperationBenchmark
 {
     [ParamsSource(nameof(Names))]
     public string Operation { get; set; } = "";
 
-    private Action _run = () => { };
+    private static readonly Dictionary<string, BenchCase> s_cases =
+        BenchTable.All.SelectMany(operation => operation.Shapes.Select(operation.At)).ToDictionary(each => each.ToString());
 
-    public static IEnumerable<string> Names => OperationCases.All.Select(c => c.ToString());
+    private BoundCase? _bound;
+
+    public static IEnumerable<string> Names => s_cases.Keys;
 
     [GlobalSetup]
-    public void Setup() => _run = Find(Operation).Run;
+    public void Setup() => _bound = new BenchData(s_cases[Operation]).Bind(Device.Cpu, Precision.Float32);
 
     [Benchmark]
-    public void Run() => _run();
+    public void Run() => _bound!.Run();
 
-    private static OperationCase Find(string name) => OperationCases.All.First(c => c.ToString() == name);
+    [GlobalCleanup]
+    public void Cleanup() => _bound!.Dispose();
 
     private sealed class Config : ManualConfig
     {
@@ -37,7 +42,7 @@ public class OperationBenchmark
             // In this process: the peaks that the columns divide by belong to the same run.
             AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(7).WithIterationTime(Perfolizer.Horology.TimeInterval.FromMilliseconds(100)));
             AddColumn(new RateColumn("GFLOP/s", c => c.Flops, null), new RateColumn("% FMA peak", c => c.Flops, PeakFlops.Fma));
-            AddColumn(new RateColumn("GB/s", c => c.Bytes, null), new RateColumn("% copy", c => c.Bytes, PeakFlops.CopyBandwidth));
+            AddColumn(new RateColumn("GB/s", Bytes, null), new RateColumn("% copy", Bytes, PeakFlops.CopyBandwidth));
             AddColumnProvider(DefaultColumnProviders.Params);
             AddColumn(StatisticColumn.Median, StatisticColumn.StdDev);
             AddExporter(BenchmarkDotNet.Exporters.MarkdownExporter.GitHub);
@@ -46,10 +51,12 @@ public class OperationBenchmark
             WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(80));
             WithOptions(ConfigOptions.DisableLogFile);
         }
+
+        private static double Bytes(BenchCase benchCase) => benchCase.Bytes(Precision.Float32);
     }
 
     /// <summary>Work per second of the median, in 10^9, or in percent of a peak.</summary>
-    private sealed class RateColumn(string name, Func<OperationCase, double> work, Func<double>? peak) : IColumn
+    private sealed class RateColumn(string name, Func<BenchCase, double> work, Func<double>? peak) : IColumn
     {
         private readonly Lazy<double> _peak = new(() => peak!());
 
@@ -75,7 +82,7 @@ public class OperationBenchmark
 
         public string GetValue(Summary summary, BenchmarkCase benchmarkCase)
         {
-            double amount = work(Find((string)benchmarkCase.Parameters["Operation"]));
+            double amount = work(s_cases[(string)benchmarkCase.Parameters["Operation"]]);
             if (amount == 0 || summary[benchmarkCase]?.ResultStatistics is not { } statistics)
                 return "";
             double rate = amount / statistics.Median;

@@ -52,7 +52,7 @@ internal static class PeerCases
         {
             "y" => () => InScope(() => F.Conv2d(x, w, stride: stride, padding: padding)),
             "gx" => () => InScope(() => new Conv2dGradInput(geometry).Apply(g, w)),
-            "gw" => () => InScope(() => new Conv2dGradWeight(geometry).Apply(x, g)),
+            "gw" => () => InScope(() => new Conv2dGradWeight(geometry, DType.Float32).Apply(x, g)),
             "all" => ForwardBackward(() => F.Conv2d(x, w, stride: stride, padding: padding), g, x.RequireGrad(), w.RequireGrad()),
             _ => throw new ArgumentException($"unknown part '{what}' of a convolution"),
         };

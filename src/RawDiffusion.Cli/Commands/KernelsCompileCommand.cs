@@ -59,11 +59,15 @@ internal static class KernelsCompileCommand
         Diffusion.Training.IRunReporter reporter)
     {
         string[][] cells = [.. kernels.Select(kernel => targets.Select(target => Cell(results[(kernel.File, kernel.Condition, target)], kernel)).ToArray())];
+        if (Array.FindIndex(cells, row => row.All(cell => cell == Absent)) is >= 0 and var missing)
+            throw new InvalidOperationException($"{kernels[missing].File} was compiled, and {kernels[missing].Name} is not in it.");
         Grid.Write(
             ["kernel", .. targets.Select(target => target.Architecture)],
             [.. kernels.Select((kernel, i) => (string[])[KernelsCommand.NameOf(kernel), .. cells[i]])]);
         reporter.Line("registers per thread / bytes of static shared memory per block / bytes of stack per thread; of a kernel with operators, the most that any needs");
         int spilling = cells.Count(row => row.Any(cell => cell.Contains("SPILLS", StringComparison.Ordinal)));
+        if (cells.Any(row => row.Contains(Absent)))
+            reporter.Line($"{Absent}: needs instructions that this architecture does not have");
         reporter.Line(spilling == 0 ? "no spills" : $"{spilling} kernels spill registers to local memory");
         return spilling == 0 ? 0 : 1;
     }
@@ -99,11 +103,14 @@ internal static class KernelsCompileCommand
         return results.GroupBy(result => result.Item1).ToDictionary(group => group.Key, group => group.SelectMany(result => result.Item2).ToList());
     }
 
+    /// <summary>Some kernels need tensor cores or asynchronous copies and are not compiled for older architectures.</summary>
+    private const string Absent = "-";
+
     private static string Cell(List<KernelResources> compiled, KernelEntry kernel)
     {
         var own = compiled.FindAll(resources => resources.Kernel == kernel.Name);
         if (own.Count == 0)
-            throw new InvalidOperationException($"{kernel.File} was compiled, and {kernel.Name} is not in it.");
+            return Absent;
         int spilled = own.Max(resources => resources.SpillStoreBytes + resources.SpillLoadBytes);
         string spills = spilled == 0 ? "" : $" SPILLS {spilled}";
         return $"{own.Max(r => r.Registers)} / {own.Max(r => r.SharedBytes)} / {own.Max(r => r.StackBytes)}{spills}";

@@ -46,6 +46,9 @@ public sealed partial class CudaBackend : Backend, IDisposable
     /// <summary>The device with its stream and its memory: for graphs, events and questions about the product.</summary>
     public CudaContext Context { get; }
 
+    /// <summary>Whether a fault has ended the device: nothing that it answers from then on means anything.</summary>
+    public bool IsLost => Context.IsLost;
+
     public override Storage Allocate(DType dtype, int length)
     {
         if (dtype == DType.Float64)
