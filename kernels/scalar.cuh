@@ -90,3 +90,33 @@ __device__ __forceinline__ bool is_aligned(const void* p)
 {
     return (unsigned long long)p % 16 == 0;
 }
+
+// The pack from element i on of an array of n, i being a multiple of its size; zeros beyond the array's end. One access where the address
+// allows it: arrays may begin at any element, and then all threads go the other way.
+template <class T>
+__device__ __forceinline__ Pack<T> load_pack(const T* x, unsigned i, unsigned n)
+{
+    if (is_aligned(x) && i + Pack<T>::size <= n)
+        return load_pack(x + i);
+    Pack<T> pack;
+#pragma unroll
+    for (int k = 0; k < Pack<T>::size; k++)
+        pack.v[k] = i + k < n ? to_float(x[i + k]) : 0;
+    return pack;
+}
+
+template <class T>
+__device__ __forceinline__ void store_pack(T* y, unsigned i, unsigned n, const Pack<T>& pack)
+{
+    if (is_aligned(y) && i + Pack<T>::size <= n)
+    {
+        store_pack(y + i, pack);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < Pack<T>::size; k++)
+    {
+        if (i + k < n)
+            y[i + k] = from_float<T>(pack.v[k]);
+    }
+}

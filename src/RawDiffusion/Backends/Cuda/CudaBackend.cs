@@ -17,9 +17,6 @@ public sealed partial class CudaBackend : Backend, IDisposable
     /// <summary>Threads of a block where each thread has an element of its own and nothing is shared.</summary>
     private const int BlockSize = 256;
 
-    private static readonly KernelSlot s_castFloat32 = new("elementwise.cu", "elementwise_cast_f32");
-    private static readonly KernelSlot s_castBFloat16 = new("elementwise.cu", "elementwise_cast_bf16");
-
     private readonly KernelLibrary _kernels;
     private readonly PinnedStaging _staging;
     private readonly Lock _stagingLock = new();
@@ -128,14 +125,6 @@ public sealed partial class CudaBackend : Backend, IDisposable
             return;
         }
         FillBits(y, y.DType == DType.Int32 ? (uint)(int)value : BitConverter.SingleToUInt32Bits((float)value));
-    }
-
-    public override void Cast(Storage x, Storage y)
-    {
-        if (x.DType == y.DType)
-            Copy(x, y);
-        else
-            LaunchElements(_kernels[x.DType == DType.Float32 ? s_castFloat32 : s_castBFloat16, y.DType], y.Length, y.Length, P(x), P(y));
     }
 
     public override void Synchronize() => Context.Synchronize();

@@ -17,8 +17,7 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
 
     private static readonly Lazy<IReadOnlyDictionary<string, string>> s_texts = new(ReadTexts);
 
-    private readonly ConcurrentDictionary<string, Lazy<CudaModule>> _modules = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<Type, Lazy<CudaModule>> _operators = new();
+    private readonly ConcurrentDictionary<(string File, string? Option), Lazy<CudaModule>> _modules = new();
     private readonly Lock _slotLock = new();
     private CudaKernel?[] _slots = [];
 
@@ -49,21 +48,11 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
         }
     }
 
-    public CudaKernel Kernel(string file, string name) =>
-        _modules.GetOrAdd(file, static (key, library) => new Lazy<CudaModule>(() => library.Load(key)), this).Value.GetKernel(name);
-
-    public CudaKernel Unary<TOp>() where TOp : struct, IUnaryOperator => _operators.GetOrAdd(typeof(TOp),
-        static (_, library) => new Lazy<CudaModule>(() => library.Load("elementwise.cu", UnaryOption(TOp.Cuda))), this)
-        .Value.GetKernel("elementwise_unary_f32");
-
-    /// <param name="broadcast">Whether the inputs walk differently from the output.</param>
-    public CudaKernel Binary<TOp>(bool broadcast) where TOp : struct, IBinaryOperator => _operators.GetOrAdd(typeof(TOp),
-        static (_, library) => new Lazy<CudaModule>(() => library.Load("elementwise.cu", BinaryOption(TOp.Cuda))), this)
-        .Value.GetKernel(broadcast ? "elementwise_binary_broadcast_f32" : "elementwise_binary_f32");
+    public CudaKernel Kernel(string file, string name) => Module(file, null).GetKernel(name);
 
     public void Dispose()
     {
-        foreach (var module in _modules.Values.Concat(_operators.Values))
+        foreach (var module in _modules.Values)
         {
             if (module.IsValueCreated)
                 module.Value.Dispose();
@@ -72,7 +61,7 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
 
     private CudaKernel Find(KernelSlot slot, DType type, int index)
     {
-        var kernel = Kernel(slot.File, slot.NameFor(type));
+        var kernel = Module(slot.File, slot.Option).GetKernel(slot.NameFor(type));
         lock (_slotLock)
         {
             // Readers may hold the old array; what it lacks they find again.
@@ -87,8 +76,11 @@ public sealed class KernelLibrary(CudaContext context, KernelCompiler compiler, 
         return kernel;
     }
 
-    private CudaModule Load(string file, params ReadOnlySpan<string> options) =>
-        context.LoadModule(compiler.Compile((sources ?? Source)(file), context.Target, options));
+    private CudaModule Module(string file, string? option) =>
+        _modules.GetOrAdd((file, option), static (key, library) => new Lazy<CudaModule>(() => library.Load(key.File, key.Option)), this).Value;
+
+    private CudaModule Load(string file, string? option) =>
+        context.LoadModule(compiler.Compile((sources ?? Source)(file), context.Target, option is null ? [] : [option]));
 
     private static Dictionary<string, string> ReadTexts()
     {

@@ -48,4 +48,15 @@ internal struct StridedWalk
             Rank++;
         }
     }
+
+    /// <summary>The same by runs of <paramref name="size"/> elements along axis 0, whose extent is a multiple of it: along it a stride of 1 becomes that of a run, 0 remains.</summary>
+    public readonly StridedWalk InPacks(int size)
+    {
+        var packs = this;
+        packs.Count /= size;
+        packs.Extent[0] /= size;
+        packs.StrideA[0] *= size;
+        packs.StrideB[0] *= size;
+        return packs;
+    }
 }
