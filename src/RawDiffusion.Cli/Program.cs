@@ -45,7 +45,7 @@ public static class Program
         {
             new HelpOption(), new VersionOption(),
             TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
-            VerifyCommand.Create(), BenchCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
+            StudyCommand.Create(), VerifyCommand.Create(), BenchCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
         return root;
