@@ -4,25 +4,22 @@
 // logarithm of each row's sum of exp(score), from which the gradients make the probabilities again.
 //
 //   attention_forward_*          y and lse
-//   attention_grad_delta_f32     delta = gy . y for every query, like lse
 //   attention_grad_query_*       gq
 //   attention_grad_key_value_*   gk and gv
-// With p = exp(scale q k^T - lse): gv = p^T gy, ds = scale p (gy v^T - delta), gq = ds k, gk = ds^T q. Queries and keys have a kernel
-// each, which sums in the order of the other side: no atomics, the same bits every time, for scores made twice.
+// With p = exp(scale q k^T - lse) and delta = gy . y of attention_delta.cu: gv = p^T gy, ds = scale p (gy v^T - delta), gq = ds k,
+// gk = ds^T q. Queries and keys have a kernel each, which sums in the order of the other side: no atomics, the same bits every time, for
+// scores made twice.
 //
 // Launch     grid (Batch * Heads * ceil(length / 32), ceil(HeadDim / columns)), blocks of 256 threads; length is that of the side whose
 //            rows are written, columns (in the name: 32, 64 or 128) how many columns of these a block sums. Wider heads are done in
-//            slices of columns, each of which makes the scores anew. grad_delta: a warp for each query and head, 128 threads a block.
-// Bytes      4 * 2 * HeadDim * KeyLength for every 32 queries forward, 4 * 4 * HeadDim * QueryLength for every 32 keys backward, from the
-//            L2 cache. Flops: 4 * QueryLength * KeyLength * HeadDim forward, 14 backward.
+//            slices of columns, each of which makes the scores anew.
+// Types      f32, and bf16 that is converted where it is loaded and stored: the path of bfloat16 on devices before Ampere.
+// Bytes      sizeof(T) * 2 * HeadDim * KeyLength for every 32 queries forward, sizeof(T) * 4 * HeadDim * QueryLength for every 32 keys
+//            backward, from the L2 cache. Flops: 4 * QueryLength * KeyLength * HeadDim forward, 14 backward.
 // Limit      shared memory: 5 floats read for 4 multiply-adds.
+#include "attention.cuh"
 #include "common.cuh"
-
-struct AttentionGeometry
-{
-    int batch, heads, query_length, key_length, head_dim;
-    double scale;
-};
+#include "scalar.cuh"
 
 // Queries and keys that meet in a block at a time, and columns staged at a time.
 constexpr int tile = 32;
@@ -35,12 +32,13 @@ constexpr int row_scores = tile / row_threads;
 using Tile = float[tile][tile + 1];
 
 // The vectors of one sample and head.
+template <class T>
 struct Vectors
 {
-    const float* __restrict__ values;
+    const T* __restrict__ values;
     int length, stride, width;
 
-    __device__ __forceinline__ Vectors(const AttentionGeometry& g, const float* __restrict__ tensor, int length, int pair)
+    __device__ __forceinline__ Vectors(const AttentionGeometry& g, const T* __restrict__ tensor, int length, int pair)
         : values(tensor + (long long)(pair / g.heads) * length * g.heads * g.head_dim + pair % g.heads * g.head_dim),
           length(length), stride(g.heads * g.head_dim), width(g.head_dim)
     {
@@ -53,7 +51,7 @@ struct Vectors
         for (int i = 0; i < tile * tile; i += tile * row_threads)
         {
             int r = (i + threadIdx.x) / tile, c = (i + threadIdx.x) % tile;
-            to[r][c] = row + r < length && column + c < width ? values[(row + r) * stride + column + c] : 0.0f;
+            to[r][c] = row + r < length && column + c < width ? to_float(values[(row + r) * stride + column + c]) : 0.0f;
         }
     }
 };
@@ -80,8 +78,9 @@ __device__ __forceinline__ float row_reduce(float value)
 }
 
 // dots[j] = vector first_a + my_row() of a times vector first_b + my_column(j) of b.
+template <class T>
 __device__ __forceinline__ void dot_products(
-    const Vectors& a, int first_a, const Vectors& b, int first_b, Tile& stage_a, Tile& stage_b, float (&dots)[row_scores])
+    const Vectors<T>& a, int first_a, const Vectors<T>& b, int first_b, Tile& stage_a, Tile& stage_b, float (&dots)[row_scores])
 {
 #pragma unroll
     for (int j = 0; j < row_scores; j++)
@@ -105,9 +104,9 @@ __device__ __forceinline__ void dot_products(
 
 // Adds the vectors of b from `first` on, times the weights of this thread's row, to the sums of this thread's columns from
 // first_column on.
-template <int Columns>
+template <int Columns, class T>
 __device__ __forceinline__ void add_weighted(
-    const Tile& weights, const Vectors& b, int first, int first_column, Tile& stage, float (&sums)[Columns / row_threads])
+    const Tile& weights, const Vectors<T>& b, int first, int first_column, Tile& stage, float (&sums)[Columns / row_threads])
 {
     int count = min(tile, b.length - first);
 #pragma unroll
@@ -130,33 +129,33 @@ __device__ __forceinline__ void add_weighted(
 }
 
 // Writes factor * sums to this thread's columns of a row of a tensor laid out like `like`, for one sample and head.
-template <int Columns>
+template <int Columns, class T>
 __device__ __forceinline__ void write_row(
-    const AttentionGeometry& g, float* __restrict__ tensor, int length, int pair, int row, int first_column, float factor,
+    const AttentionGeometry& g, T* __restrict__ tensor, int length, int pair, int row, int first_column, float factor,
     const float (&sums)[Columns / row_threads])
 {
     if (row >= length)
         return;
-    float* to = tensor + (((long long)(pair / g.heads) * length + row) * g.heads + pair % g.heads) * g.head_dim;
+    T* to = tensor + (((long long)(pair / g.heads) * length + row) * g.heads + pair % g.heads) * g.head_dim;
 #pragma unroll
     for (int j = 0; j < Columns / row_threads; j++)
     {
         int column = first_column + my_column(j);
         if (column < g.head_dim)
-            to[column] = factor * sums[j];
+            to[column] = from_float<T>(factor * sums[j]);
     }
 }
 
-template <int Columns>
+template <class T, int Columns>
 __device__ __forceinline__ void attention_forward(
-    const AttentionGeometry& g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
-    float* __restrict__ y, float* __restrict__ lse)
+    const AttentionGeometry& g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,
+    T* __restrict__ y, float* __restrict__ lse)
 {
     __shared__ Tile stage_a, stage_b, weights;
     int tiles = (g.query_length + tile - 1) / tile, pair = blockIdx.x / tiles;
     int first_query = blockIdx.x % tiles * tile, query = first_query + my_row();
     int first_column = blockIdx.y * Columns;
-    Vectors queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
+    Vectors<T> queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
     float scale = (float)g.scale;
 
     // Sums so far are those of exp(score - largest), largest being the largest score so far of the row.
@@ -194,17 +193,17 @@ __device__ __forceinline__ void attention_forward(
         lse[pair * g.query_length + query] = largest + logf(total);
 }
 
-template <int Columns>
+template <class T, int Columns>
 __device__ __forceinline__ void attention_grad_query(
-    const AttentionGeometry& g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
-    const float* __restrict__ lse, const float* __restrict__ delta, const float* __restrict__ gy, float* __restrict__ gq)
+    const AttentionGeometry& g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,
+    const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)
 {
     __shared__ Tile stage_a, stage_b, weights;
     int tiles = (g.query_length + tile - 1) / tile, pair = blockIdx.x / tiles;
     int first_query = blockIdx.x % tiles * tile, query = first_query + my_row();
     int first_column = blockIdx.y * Columns;
-    Vectors queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
-    Vectors gradients(g, gy, g.query_length, pair);
+    Vectors<T> queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
+    Vectors<T> gradients(g, gy, g.query_length, pair);
     float scale = (float)g.scale;
     bool exists = query < g.query_length;
     float log_sum = exists ? lse[pair * g.query_length + query] : 0, mean = exists ? delta[pair * g.query_length + query] : 0;
@@ -224,18 +223,18 @@ __device__ __forceinline__ void attention_grad_query(
 }
 
 // The same with the sides exchanged: rows are keys, columns are queries.
-template <int Columns>
+template <class T, int Columns>
 __device__ __forceinline__ void attention_grad_key_value(
-    const AttentionGeometry& g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
-    const float* __restrict__ lse, const float* __restrict__ delta, const float* __restrict__ gy, float* __restrict__ gk,
-    float* __restrict__ gv)
+    const AttentionGeometry& g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,
+    const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gk,
+    T* __restrict__ gv)
 {
     __shared__ Tile stage_a, stage_b, weights, weights_of_gradients;
     int tiles = (g.key_length + tile - 1) / tile, pair = blockIdx.x / tiles;
     int first_key = blockIdx.x % tiles * tile, key = first_key + my_row();
     int first_column = blockIdx.y * Columns;
-    Vectors queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
-    Vectors gradients(g, gy, g.query_length, pair);
+    Vectors<T> queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
+    Vectors<T> gradients(g, gy, g.query_length, pair);
     float scale = (float)g.scale;
 
     float sums_key[Columns / row_threads] = {}, sums_value[Columns / row_threads] = {};
@@ -264,47 +263,31 @@ __device__ __forceinline__ void attention_grad_key_value(
     write_row<Columns>(g, gv, g.key_length, pair, key, first_column, 1, sums_value);
 }
 
-// delta[Batch, Heads, QueryLength] = gy . y, the mean of the gradients of a row's scores under its probabilities.
-extern "C" __global__ void attention_grad_delta_f32(
-    AttentionGeometry g, const float* __restrict__ y, const float* __restrict__ gy, float* __restrict__ delta)
-{
-    int row = element_index() / 32, lane = threadIdx.x % 32;
-    if (row >= g.batch * g.query_length * g.heads)
-        return;
-    long long start = (long long)row * g.head_dim;
-    float sum = 0;
-    for (int c = lane; c < g.head_dim; c += 32)
-        sum = fmaf(gy[start + c], y[start + c], sum);
-    sum = warp_reduce<Sum>(sum);
-    if (lane == 0)
-    {
-        int position = row / g.heads, head = row - position * g.heads;
-        int n = position / g.query_length, query = position - n * g.query_length;
-        delta[(n * g.heads + head) * g.query_length + query] = sum;
-    }
-}
-
-#define ATTENTION(columns)                                                                                                   \
-    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_forward_##columns##_f32(                      \
-        AttentionGeometry g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,          \
-        float* __restrict__ y, float* __restrict__ lse)                                                                      \
+#define ATTENTION(columns, suffix, T)                                                                                        \
+    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_forward_##columns##_##suffix(              \
+        AttentionGeometry g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, T* __restrict__ y,   \
+        float* __restrict__ lse)                                                                                             \
     {                                                                                                                        \
-        attention_forward<columns>(g, q, k, v, y, lse);                                                                      \
+        attention_forward<T, columns>(g, q, k, v, y, lse);                                                                   \
     }                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_grad_query_##columns##_f32(                   \
-        AttentionGeometry g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,          \
-        const float* __restrict__ lse, const float* __restrict__ delta, const float* __restrict__ gy, float* __restrict__ gq) \
+    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_grad_query_##columns##_##suffix(           \
+        AttentionGeometry g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,                      \
+        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)        \
     {                                                                                                                        \
-        attention_grad_query<columns>(g, q, k, v, lse, delta, gy, gq);                                                       \
+        attention_grad_query<T, columns>(g, q, k, v, lse, delta, gy, gq);                                                    \
     }                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_grad_key_value_##columns##_f32(               \
-        AttentionGeometry g, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,          \
-        const float* __restrict__ lse, const float* __restrict__ delta, const float* __restrict__ gy, float* __restrict__ gk, \
-        float* __restrict__ gv)                                                                                              \
+    extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_grad_key_value_##columns##_##suffix(       \
+        AttentionGeometry g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,                      \
+        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gk,        \
+        T* __restrict__ gv)                                                                                                  \
     {                                                                                                                        \
-        attention_grad_key_value<columns>(g, q, k, v, lse, delta, gy, gk, gv);                                               \
+        attention_grad_key_value<T, columns>(g, q, k, v, lse, delta, gy, gk, gv);                                            \
     }
 
-ATTENTION(32)
-ATTENTION(64)
-ATTENTION(128)
+#define ATTENTION_OF_TYPE(suffix, T)                                                                                         \
+    ATTENTION(32, suffix, T)                                                                                                 \
+    ATTENTION(64, suffix, T)                                                                                                 \
+    ATTENTION(128, suffix, T)
+
+ATTENTION_OF_TYPE(f32, float)
+ATTENTION_OF_TYPE(bf16, bfloat16)
