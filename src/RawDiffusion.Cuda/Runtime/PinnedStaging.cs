@@ -3,16 +3,20 @@ using System.Runtime.InteropServices;
 namespace RawDiffusion.Cuda;
 
 /// <summary>
-/// Uploads ordinary memory without waiting for the device: the values go into one of a few pinned pieces, from which the copy is queued.
-/// Only when all pieces are still being copied does the caller wait. Used by one thread at a time.
+/// Uploads ordinary memory without waiting for the device: the values go into pinned memory, from which the copy is queued. A few pieces
+/// of it are filled one after the other, each by as many uploads as it holds, so that the host can be many small uploads ahead of the
+/// device; only when it comes back to a piece that is still being copied from does the caller wait. Used by one thread at a time.
 /// </summary>
 public sealed class PinnedStaging : IDisposable
 {
+    // What a transfer by the device is aligned to at best.
+    private const int Alignment = 256;
+
     private readonly CudaContext _context;
     private readonly PinnedBuffer?[] _pieces;
     private readonly CudaEvent?[] _copied;
     private readonly int _pieceBytes;
-    private int _next;
+    private int _current, _used;
 
     /// <param name="pieceBytes">The size of a piece; larger uploads go in several.</param>
     public PinnedStaging(CudaContext context, int pieces = 3, int pieceBytes = 4 << 20)
@@ -33,28 +37,37 @@ public sealed class PinnedStaging : IDisposable
         for (var bytes = MemoryMarshal.AsBytes(source); bytes.Length > 0;)
         {
             int count = Math.Min(bytes.Length, _pieceBytes);
-            var piece = _pieces[_next] ??= new PinnedBuffer(_context, _pieceBytes);
-            var copied = _copied[_next] ??= _context.CreateEvent(timing: false);
-            copied.Synchronize();
-            bytes[..count].CopyTo(piece.As<byte>());
-            piece.CopyToAsync(destination, count);
-            copied.Record();
+            if (count > _pieceBytes - _used)
+                GoOn();
+            var piece = _pieces[_current] ??= new PinnedBuffer(_context, _pieceBytes);
+            bytes[..count].CopyTo(piece.As<byte>()[_used..]);
+            _context.Bind();
+            _context.Driver.CopyToDeviceAsync(destination, piece.Pointer + _used, count, _context.Stream.Handle);
+            _used = Math.Min(_pieceBytes, (_used + count + Alignment - 1) / Alignment * Alignment);
             bytes = bytes[count..];
             destination += count;
-            _next = (_next + 1) % _pieces.Length;
         }
     }
 
     /// <summary>Waits for the copies under way, then frees the pieces.</summary>
     public void Dispose()
     {
+        if (_pieces[_current] is not null && !_context.IsLost)
+            _context.Stream.Synchronize();
         for (int i = 0; i < _pieces.Length; i++)
         {
-            if (!_context.IsLost)
-                _copied[i]?.Synchronize();
             _copied[i]?.Dispose();
             _pieces[i]?.Dispose();
             (_copied[i], _pieces[i]) = (null, null);
         }
+    }
+
+    /// <summary>Marks the end of the copies from this piece, and waits for those from the next one, which were queued a round ago.</summary>
+    private void GoOn()
+    {
+        (_copied[_current] ??= _context.CreateEvent(timing: false)).Record();
+        _current = (_current + 1) % _pieces.Length;
+        _copied[_current]?.Synchronize();
+        _used = 0;
     }
 }

@@ -102,9 +102,10 @@ public sealed class DiffusionRun
         var end = session.Train(
             (first, count) =>
             {
-                var batch = _data.Draw(first, count, _config.Seed, _device);
+                // Labels are looked at on their way, which must not wait for the device.
+                var batch = _data.Draw(first, count, _config.Seed, _model.Classes == 0 ? _device : Device.Cpu);
                 var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
-                return new NoisedBatch(_model.Forward, schedule, batch.X, labels, noise, _model.Parameterisation);
+                return new NoisedBatch(_model.Forward, schedule, batch.X.To(_device), labels, noise, _model.Parameterisation);
             },
             _reporter, stop, () => Preview(state), _model.CanBeRecorded);
         if (end == TrainingEnd.Stopped)

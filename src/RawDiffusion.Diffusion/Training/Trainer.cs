@@ -23,10 +23,14 @@ public enum TrainingEnd
 /// The training loop: loss, backward pass, clipped optimizer step, moving average. Each step runs in a <see cref="MemoryScope"/>, so a
 /// warm step allocates nothing. All that changes from step to step is in the <see cref="TrainingState"/>.
 /// </summary>
+/// <remarks>
+/// A GPU is not waited for: losses are read when a line of the log, a picture or a checkpoint is due, every 50 steps and at the end. So a
+/// loss that is not finite stops the training up to 50 steps late, but always before a checkpoint would hold what it has spoilt.
+/// </remarks>
 public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSource source) : IDisposable
 {
     private double _learningRate, _gradientNorm;
-    private RecordedTraining? _recorded;
+    private TrainingStep? _step;
 
     /// <summary>
     /// Whether a step is given to the device as a whole, where the device can do so (<see cref="Optim.StepGraph"/>): the same bits, with
@@ -45,7 +49,7 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
 
     /// <summary>Trains to the end, or until it is asked to stop: the step that is being made is finished first.</summary>
     /// <exception cref="DivergedException">
-    /// The loss or the gradient is not finite. The weights are still those before that step, unless it was recorded: then they are spoilt.
+    /// The loss or the gradient of a step is not finite. On a CPU the weights are still those before it; on a GPU they are spoilt.
     /// </exception>
     public TrainingEnd Run(IRunReporter reporter, string phase, CancellationToken stop)
     {
@@ -57,15 +61,18 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         {
             while (true)
             {
-                if (state.Step >= config.Steps)
-                    return TrainingEnd.Finished;
-                if (state.Seconds >= limit)
-                    return TrainingEnd.TimeLimit;
-                if (stop.IsCancellationRequested)
-                    return TrainingEnd.Stopped;
+                if (End() is { } end)
+                {
+                    ReadLosses();
+                    state.Seconds = before + clock.Elapsed.TotalSeconds;
+                    return end;
+                }
                 RunStep();
+                bool logs = IsDue(config.LogEvery) || state.Step == 1 || state.Step == config.Steps;
+                if (logs || IsDue(config.SampleEvery) || IsDue(config.CheckpointEvery))
+                    ReadLosses();
                 state.Seconds = before + clock.Elapsed.TotalSeconds;
-                if (IsDue(config.LogEvery) || state.Step == 1 || state.Step == config.Steps)
+                if (logs)
                 {
                     state.LoggedLoss = state.LossSum / state.LossCount;
                     double rate = (state.Samples - lastLine.samples) / Math.Max(1e-9, state.Seconds - lastLine.seconds);
@@ -84,9 +91,15 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         {
             reporter.End();
         }
+
+        TrainingEnd? End() =>
+            state.Step >= config.Steps ? TrainingEnd.Finished
+            : state.Seconds >= limit ? TrainingEnd.TimeLimit
+            : stop.IsCancellationRequested ? TrainingEnd.Stopped
+            : null;
     }
 
-    /// <summary>Makes one step.</summary>
+    /// <summary>Makes one step. On a GPU its loss is known after <see cref="ReadLosses"/>.</summary>
     /// <inheritdoc cref="Run" path="/exception"/>
     public void RunStep()
     {
@@ -96,65 +109,35 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         {
             var batch = source(FirstSample(), config.Batch);
             state.Optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
-            state.LossSum += Records && !config.DetectAnomaly && batch.Inputs[0].Device.CanRecord ? RepeatStep(batch) : MakeStep(batch);
-            state.LossCount++;
-            state.Samples += config.Batch;
-            state.Step++;
+            _step ??= new TrainingStep(state, config, batch, Records);
+            _step.Run(batch);
         }
         catch (AnomalyException e)
         {
             throw new DivergedException(state.Step + 1, e.Message, e);
         }
+        state.Samples += config.Batch;
+        state.Step++;
+        if (_step.ShouldTake)
+            ReadLosses();
+    }
+
+    /// <summary>Takes the losses of all steps made so far into the <see cref="TrainingState"/>. Waits for the device.</summary>
+    /// <inheritdoc cref="Run" path="/exception"/>
+    public void ReadLosses()
+    {
+        if (_step is null)
+            return;
+        foreach (var outcome in _step.Take())
+        {
+            state.LossSum += outcome.Loss;
+            state.LossCount++;
+            _gradientNorm = outcome.GradientNorm;
+        }
     }
 
     /// <summary>Ends the recording of the step, if there is one.</summary>
-    public void Dispose() => _recorded?.Dispose();
-
-    /// <summary>Makes a step call by call.</summary>
-    /// <returns>The loss.</returns>
-    private double MakeStep(TrainingBatch batch)
-    {
-        double loss = Accumulate(batch);
-        var optimizer = state.Optimizer;
-        optimizer.ClipGradNorm(config.ClipNorm ?? double.PositiveInfinity);
-        _gradientNorm = optimizer.LastGradientNorm;
-        ExpectFinite("gradient", _gradientNorm);
-        optimizer.Step();
-        optimizer.ZeroGrad();
-        state.Ema?.Update();
-        return loss;
-    }
-
-    /// <summary>Makes a step as a whole.</summary>
-    private double RepeatStep(TrainingBatch batch)
-    {
-        _recorded ??= new RecordedTraining(state, config, batch);
-        double loss = _recorded.Run(batch);
-        _gradientNorm = state.Optimizer.LastGradientNorm;
-        ExpectFinite("loss", loss);
-        ExpectFinite("gradient", _gradientNorm);
-        return loss;
-    }
-
-    /// <summary>The mean loss of a batch; its gradients are added up part by part.</summary>
-    private double Accumulate(TrainingBatch batch)
-    {
-        int size = config.Batch / config.Accumulate;
-        var drawn = batch.Draw(batch.Inputs);
-        double sum = 0;
-        for (int part = 0; part < config.Accumulate; part++)
-        {
-            using var scope = new MemoryScope();
-            var loss = batch.Loss(drawn, part * size, size);
-            if (config.Accumulate > 1)
-                loss /= config.Accumulate;
-            double value = loss.Item();
-            ExpectFinite("loss", value);
-            sum += value;
-            loss.Backward();
-        }
-        return sum;
-    }
+    public void Dispose() => _step?.Dispose();
 
     private long FirstSample() =>
         config.OverfitBatches is { } batches ? state.Samples % ((long)batches * config.Batch) : state.Samples;
@@ -171,12 +154,4 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     }
 
     private bool IsDue(int every) => every > 0 && state.Step % every == 0;
-
-    private void ExpectFinite(string what, double value)
-    {
-        if (double.IsFinite(value))
-            return;
-        string advice = config.DetectAnomaly ? "" : "; --detect-anomaly names the first operation that makes such a value";
-        throw new DivergedException(state.Step + 1, $"the {what} is {value}{advice}; a smaller learning rate may help");
-    }
 }

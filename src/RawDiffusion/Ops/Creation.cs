@@ -1,3 +1,4 @@
+using System.Buffers;
 using RawDiffusion.Backends;
 using RawDiffusion.Ops;
 
@@ -99,7 +100,14 @@ public partial class Tensor
             return this;
         if (DType == DType.Int32)
             return From(ToInt32Array(), Shape, device);
-        return DType == DType.Float64 || device.FloatType == DType.Float64 ? From(ToDoubleArray(), Shape, device) : From(ToArray(), Shape, device);
+        if (DType == DType.Float64 || device.FloatType == DType.Float64)
+            return From(ToDoubleArray(), Shape, device);
+        // Batches are moved step after step.
+        float[] values = ArrayPool<float>.Shared.Rent(Math.Max(1, Count));
+        Device.Download(ExpectFloat("to").Storage, values.AsSpan(0, Count));
+        var moved = From(values.AsSpan(0, Count), Shape, device);
+        ArrayPool<float>.Shared.Return(values);
+        return moved;
     }
 
     /// <summary>

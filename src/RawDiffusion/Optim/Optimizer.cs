@@ -28,6 +28,7 @@ public abstract class Optimizer
     {
         Arena = new ParameterArena([.. parameters.Where(p => p.Parameter.RequiresGrad)]);
         _norm = MemoryScope.AllocatePersistent(Arena.Device, Arena.Device.FloatType, 1);
+        GradientNorm = new Tensor(_norm, Shape.Scalar);
         LearningRate = learningRate;
     }
 
@@ -36,6 +37,12 @@ public abstract class Optimizer
 
     /// <summary>Number of steps taken.</summary>
     public int StepCount { get; internal set; }
+
+    /// <summary>
+    /// Where <see cref="ClipGradNorm"/> leaves the norm of all gradients together, before clipping: a scalar on the device, overwritten
+    /// by the next call.
+    /// </summary>
+    public Tensor GradientNorm { get; }
 
     /// <summary>The norm of all gradients together that <see cref="ClipGradNorm"/> found last, before clipping. Waits for the device.</summary>
     /// <exception cref="InvalidOperationException"><see cref="ClipGradNorm"/> has not been called.</exception>

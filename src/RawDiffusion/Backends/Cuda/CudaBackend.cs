@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda;
 
@@ -79,10 +80,12 @@ public sealed partial class CudaBackend : Backend, IDisposable
 
     public override void Upload(ReadOnlySpan<double> source, Storage destination)
     {
-        var rounded = new float[source.Length];
-        for (int i = 0; i < source.Length; i++)
+        float[] rented = ArrayPool<float>.Shared.Rent(Math.Max(1, source.Length));
+        var rounded = rented.AsSpan(0, source.Length);
+        for (int i = 0; i < rounded.Length; i++)
             rounded[i] = (float)source[i];
-        Upload(rounded.AsSpan(), destination);
+        Upload(rounded, destination);
+        ArrayPool<float>.Shared.Return(rented);
     }
 
     public override void Upload(ReadOnlySpan<int> source, Storage destination) => UploadElements(source, destination);
@@ -102,10 +105,12 @@ public sealed partial class CudaBackend : Backend, IDisposable
 
     public override void Download(Storage source, Span<double> destination)
     {
-        var values = new float[source.Length];
-        Download(source, values.AsSpan());
+        float[] rented = ArrayPool<float>.Shared.Rent(Math.Max(1, source.Length));
+        var values = rented.AsSpan(0, source.Length);
+        Download(source, values);
         for (int i = 0; i < values.Length; i++)
             destination[i] = values[i];
+        ArrayPool<float>.Shared.Return(rented);
     }
 
     public override void Download(Storage source, Span<int> destination) => ((CudaStorage)source).CopyTo(destination[..source.Length]);

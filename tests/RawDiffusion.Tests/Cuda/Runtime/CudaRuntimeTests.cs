@@ -196,6 +196,25 @@ public sealed class CudaRuntimeTests : IDisposable
         Assert.Equal(0, _driver.HostAllocations);
     }
 
+    /// <summary>A training step uploads a few small things; the host must not wait for the step before it.</summary>
+    [Fact]
+    public void ManySmallUploadsShareAPieceAndWaitForNothing()
+    {
+        using var staging = new PinnedStaging(_context, pieces: 2, pieceBytes: 1024);
+        using var buffer = _context.Allocate(64);
+        int[] back = new int[8];
+        for (int i = 1; i <= 8; i++)
+            staging.Upload<int>([i], buffer.Pointer + 4 * (i - 1));
+        Assert.DoesNotContain(_driver.Calls, call => call.StartsWith("SynchronizeEvent", StringComparison.Ordinal));
+        Assert.Equal(2, _driver.HostAllocations);
+        buffer.CopyTo<int>(back);
+        Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8], back);
+
+        // The ninth comes back to the first piece, whose copies must be done.
+        staging.Upload<int>([9], buffer.Pointer);
+        Assert.Single(_driver.Calls, call => call.StartsWith("SynchronizeEvent", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void NothingIsStagedIntoAGraph()
     {

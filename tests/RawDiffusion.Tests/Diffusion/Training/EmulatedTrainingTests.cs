@@ -74,6 +74,49 @@ public sealed class EmulatedTrainingTests : IDisposable
         AssertClose(Images(Device.Cpu, parts: 2).Train(3), Images(_emulated.Value, graph: true, parts: 2).Train(3));
     }
 
+    /// <summary>The losses wait on the device; a checkpoint that is due has them read before it is written.</summary>
+    [SkippableTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_loss_that_is_not_finite_is_noticed_before_the_next_checkpoint(bool graph)
+    {
+        TestNvrtc.Require();
+        var error = TrainInto(nanStep: 7, new TrainingConfig { Steps = 1000, Batch = 4, Warmup = 0, LogEvery = 0, CheckpointEvery = 5 }, graph, out var checkpoints, out int made);
+        Assert.Equal(7, error.Step);
+        Assert.Contains("step 7: the loss is NaN; --detect-anomaly names the first operation", error.Message);
+        Assert.Equal([5], checkpoints);
+        Assert.Equal(10, made);
+    }
+
+    [SkippableFact]
+    public void A_loss_that_is_not_finite_is_noticed_within_fifty_steps()
+    {
+        TestNvrtc.Require();
+        var error = TrainInto(nanStep: 52, new TrainingConfig { Steps = 1000, Batch = 4, Warmup = 0, LogEvery = 0, CheckpointEvery = 0 }, graph: true, out _, out int made);
+        Assert.Equal(52, error.Step);
+        // The first step's loss is always logged, so reading comes at 1, 51, 101.
+        Assert.Equal(101, made);
+    }
+
+    private DivergedException TrainInto(int nanStep, TrainingConfig config, bool graph, out List<int> checkpoints, out int made)
+    {
+        var device = _emulated.Value;
+        var model = new MlpDenoiser(new Generator(1), device, width: 8, layers: 1);
+        var schedule = new DiscreteSchedule(new LinearSchedule(), device: device);
+        var noise = new Generator(2);
+        var state = new TrainingState(model, WeightFiles.Plain(model), new AdamW(model), ema: null, ("noise", noise));
+        var saved = checkpoints = [];
+        using var trainer = new Trainer(state, config, (_, count) =>
+            new NoisedBatch(model.Forward, schedule, Tensor.Full([count, 2], state.Step == nanStep - 1 ? double.NaN : 1, device), null, noise))
+        {
+            Records = graph,
+            Checkpoint = () => saved.Add(state.Step),
+        };
+        var error = Assert.Throws<DivergedException>(() => trainer.Run(SilentReporter.Instance, "train", default));
+        made = state.Step;
+        return error;
+    }
+
     [SkippableTheory]
     [InlineData(false)]
     [InlineData(true)]
@@ -185,6 +228,7 @@ public sealed class EmulatedTrainingTests : IDisposable
             {
                 State.LossSum = 0;
                 trainer.RunStep();
+                trainer.ReadLosses();
                 losses.Add(State.LossSum);
             }
             return [.. losses];
