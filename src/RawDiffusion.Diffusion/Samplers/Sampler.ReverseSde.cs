@@ -93,7 +93,10 @@ public static partial class Sampler
         ArgumentOutOfRangeException.ThrowIfLessThan(stepsPerLevel, 1);
         if (!(stepSize > 0))
             throw new ArgumentOutOfRangeException(nameof(stepSize), $"the step must be positive, not {stepSize}");
-        double[] levels = TimeGrid.Check(denoiser.Process, times);
+        if (times.Length == 0)
+            throw new ArgumentException("Langevin dynamics needs at least one noise level");
+        // One level alone is plain Langevin dynamics.
+        double[] levels = times.Length == 1 ? times.ToArray() : TimeGrid.Check(denoiser.Process, times);
         var process = denoiser.Process;
         double last = process.NoiseToSignal(levels[^1]);
         var grid = new double[levels.Length * stepsPerLevel + 1];

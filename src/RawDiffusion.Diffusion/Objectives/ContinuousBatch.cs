@@ -1,0 +1,72 @@
+using RawDiffusion.Diffusion.Processes;
+
+namespace RawDiffusion.Diffusion.Objectives;
+
+/// <summary>
+/// One objective for every process, parameterisation and weight: E[w(t) / p(t) |x_0 - D(x_t, t)|^2], written as the error of what the
+/// network says. With the straight-line process and flow velocities it is conditional flow matching (Lipman et al. 2023, equation 9), with
+/// the score's weights denoising score matching over all noise levels (Song and Ermon 2019, equation 6; Vincent 2011), with preconditioning
+/// that of EDM, with likelihood weights a bound on the likelihood.
+/// </summary>
+public sealed class ContinuousBatch : TrainingBatch
+{
+    private readonly ConditionalNetwork _network;
+    private readonly Generator _generator;
+
+    /// <param name="denoiser">Says what the network predicts, and of which process; it is not asked itself.</param>
+    /// <param name="x0">Data, [n, ...].</param>
+    /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
+    /// <param name="times">Draws the times, here.</param>
+    /// <param name="weight">
+    /// How much errors of x_0 count; they are divided by the density of their time. Null for the plain squared error of what the network
+    /// says, at the times as they are drawn.
+    /// </param>
+    /// <param name="generator">Draws the times, here, and the noise.</param>
+    public ContinuousBatch(
+        ConditionalNetwork network, Denoiser denoiser, Tensor x0, Tensor? labels, TimeSampler times, LossWeight? weight, Generator generator)
+    {
+        (_network, _generator) = (network, generator);
+        int n = x0.Shape[0];
+        var process = denoiser.Process;
+        double[] alpha = new double[n], sigma = new double[n], told = new double[n], ofX0 = new double[n], ofEpsilon = new double[n], weights = new double[n], scale = new double[n];
+        var drawn = times.Draw(n, generator);
+        for (int i = 0; i < n; i++)
+        {
+            var (t, density) = drawn[i];
+            (alpha[i], sigma[i], told[i]) = (process.Alpha(t), process.Sigma(t), process.NetworkTime(t));
+            (ofX0[i], ofEpsilon[i]) = denoiser.Factors(denoiser.Parameterisation, t);
+            // An error e of the output is an error sigma e / (alpha q - sigma p) of x_0, by the two equations of Denoiser.
+            double determinant = alpha[i] * ofEpsilon[i] - sigma[i] * ofX0[i];
+            weights[i] = weight is null ? 1 : weight(process, t) * Math.Pow(sigma[i] / determinant, 2) / density;
+            scale[i] = denoiser.Parameterisation == Parameterisation.Preconditioned ? denoiser.InputScale(t) / alpha[i] : 1;
+        }
+        Tensor Put(double[] values) => Tensor.From(values, [n], x0.Device);
+        Tensor[] inputs = [x0, Put(alpha), Put(sigma), Put(told), Put(ofX0), Put(ofEpsilon), Put(weights), Put(scale)];
+        Inputs = labels is null ? inputs : [.. inputs, labels];
+    }
+
+    /// <summary>x_0, alpha, sigma, the network's times, the two factors of what it should say, the weights, the scales of its inputs, and labels where there are any.</summary>
+    public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <returns>The network's input, its times, what it should say, the weights, and labels where there are any.</returns>
+    /// <inheritdoc/>
+    public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs)
+    {
+        var x0 = inputs[0];
+        var (xt, noise) = F.ForwardDiffusion(x0, inputs[1], inputs[2], _generator);
+        var target = PerSample(inputs[4], x0) * x0 + PerSample(inputs[5], x0) * noise;
+        return [PerSample(inputs[7], x0) * xt, inputs[3], target, inputs[6], .. inputs.Skip(8)];
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Loss(IReadOnlyList<Tensor> drawn) =>
+        F.WeightedMse(_network(drawn[0], drawn[1], drawn.Count > 4 ? drawn[4] : null), drawn[2], drawn[3]).Mean();
+
+    private static Tensor PerSample(Tensor values, Tensor samples)
+    {
+        Span<int> extents = stackalloc int[samples.Rank];
+        extents.Fill(1);
+        extents[0] = values.Count;
+        return values.Reshape(new Shape(extents));
+    }
+}

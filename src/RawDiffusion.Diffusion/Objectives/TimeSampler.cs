@@ -1,0 +1,93 @@
+using RawDiffusion.Diffusion.Processes;
+
+namespace RawDiffusion.Diffusion.Objectives;
+
+/// <summary>
+/// Which times a batch is asked about. Drawing some more often than others changes the scatter of the loss and not what is learned, where
+/// the loss is divided by their density.
+/// </summary>
+public abstract class TimeSampler
+{
+    private const int Resolution = 1 << 24;
+
+    /// <summary>The time of a uniform number in (0, 1), and the density there.</summary>
+    public abstract (double Time, double Density) At(double u);
+
+    /// <summary>
+    /// n times, each of the density on its own but together spread evenly over it (Kingma et al. 2021, appendix I.1).
+    /// </summary>
+    public (double Time, double Density)[] Draw(int n, Generator generator)
+    {
+        double u = (Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] + 0.5) / Resolution;
+        var drawn = new (double, double)[n];
+        for (int i = 0; i < n; i++)
+            drawn[i] = At((i + u) / n);
+        return drawn;
+    }
+
+    /// <summary>Equally likely times from a first with noise on.</summary>
+    /// <exception cref="ArgumentException">The first time has no noise or is not before the end.</exception>
+    public static TimeSampler Uniform(ForwardProcess process, double first) => new UniformTimes(first, CheckFirst(process, first));
+
+    /// <summary>Equally likely logarithms of sigma / alpha from <paramref name="smallest"/> on.</summary>
+    /// <inheritdoc cref="Uniform"/>
+    public static TimeSampler LogSnr(ForwardProcess process, double smallest, double? largest = null) =>
+        new LogSnrTimes(process, Math.Log(smallest), Math.Log(largest ?? process.NoiseToSignal(process.EndTime)));
+
+    /// <summary>
+    /// Times in proportion to a weight, tabulated: with it the weighted loss needs no weights any more, which takes away their scatter
+    /// (Song, Durkan, Murray and Ermon 2021, section 5.1).
+    /// </summary>
+    /// <inheritdoc cref="Uniform"/>
+    public static TimeSampler InProportion(ForwardProcess process, Func<double, double> weight, double first, int cells = 4096) =>
+        new TabulatedTimes(weight, first, CheckFirst(process, first), cells);
+
+    private static double CheckFirst(ForwardProcess process, double first) => first < process.EndTime && process.Sigma(first) > 0
+        ? process.EndTime
+        : throw new ArgumentException($"times of {process.Name} are drawn from one with noise to {process.EndTime}; the first cannot be {first}");
+
+    private sealed class UniformTimes(double first, double last) : TimeSampler
+    {
+        public override (double Time, double Density) At(double u) => (first + u * (last - first), 1 / (last - first));
+    }
+
+    private sealed class LogSnrTimes(ForwardProcess process, double low, double high) : TimeSampler
+    {
+        public override (double Time, double Density) At(double u)
+        {
+            double t = process.TimeOf(Math.Exp(low + u * (high - low)));
+            // d ln s / dt over the length of the interval.
+            double slope = process.SigmaDot(t) / process.Sigma(t) - process.AlphaDot(t) / process.Alpha(t);
+            return (t, slope / (high - low));
+        }
+    }
+
+    private sealed class TabulatedTimes : TimeSampler
+    {
+        private readonly double _first, _width;
+        private readonly double[] _cumulative, _weights;
+
+        public TabulatedTimes(Func<double, double> weight, double first, double last, int cells)
+        {
+            (_first, _width, _weights, _cumulative) = (first, (last - first) / cells, new double[cells], new double[cells + 1]);
+            for (int i = 0; i < cells; i++)
+            {
+                double value = weight(first + (i + 0.5) * _width);
+                if (!(value >= 0 && double.IsFinite(value)))
+                    throw new ArgumentException($"a weight of times must not be negative; at time {first + (i + 0.5) * _width} it is {value}");
+                _weights[i] = value;
+                _cumulative[i + 1] = _cumulative[i] + value;
+            }
+            if (!(_cumulative[^1] > 0))
+                throw new ArgumentException("the weight of times is 0 everywhere");
+        }
+
+        public override (double Time, double Density) At(double u)
+        {
+            double wanted = u * _cumulative[^1];
+            int found = Array.BinarySearch(_cumulative, wanted), cell = Math.Clamp(found >= 0 ? found : ~found - 1, 0, _weights.Length - 1);
+            double within = _weights[cell] > 0 ? (wanted - _cumulative[cell]) / _weights[cell] : 0.5;
+            return (_first + (cell + within) * _width, _weights[cell] / (_cumulative[^1] * _width));
+        }
+    }
+}
