@@ -30,13 +30,15 @@ internal sealed class KernelTraffic : IDisposable
         {
             moved.Launches += counters.Launches;
             moved.Blocks += counters.Blocks;
+            moved.Warps += counters.Warps;
             for (int pc = 0; pc < counters.Instructions.Length; pc++)
             {
                 var counts = counters.Instructions[pc];
                 bool store = counters.Kernel.Code[pc].Opcode == Opcode.St;
                 (store ? ref moved.Stores : ref moved.Loads).Add(counts);
-                // 32 banks of 4 bytes: 128 bytes a pass at best, and a pass for each request.
-                long best = Math.Max(counts.SharedRequests, counts.SharedBytes / 128);
+                // 32 banks of 4 bytes: words need a pass for each request; vectors one for every 128 bytes and one for what is left.
+                bool isWords = counts.SharedBytes <= 4 * counts.LaneExecutions;
+                long best = counts.SharedRequests + (isWords ? 0 : counts.SharedBytes / 128);
                 moved.BankConflicts += Math.Max(0, counts.SharedPasses - best);
             }
         }
@@ -48,10 +50,20 @@ internal sealed class KernelTraffic : IDisposable
 
     internal struct Moved
     {
-        public long Launches, Blocks, BankConflicts;
+        public long Launches, Blocks, Warps, BankConflicts;
         public Direction Loads, Stores;
 
         public readonly long Bytes => Loads.Bytes + Stores.Bytes;
+
+        public void Add(in Moved other)
+        {
+            Launches += other.Launches;
+            Blocks += other.Blocks;
+            Warps += other.Warps;
+            BankConflicts += other.BankConflicts;
+            Loads.Add(other.Loads);
+            Stores.Add(other.Stores);
+        }
 
         public readonly long Requests => Loads.Requests + Stores.Requests;
 
@@ -63,6 +75,13 @@ internal sealed class KernelTraffic : IDisposable
     internal struct Direction
     {
         public long Bytes, Requests, Used;
+
+        public void Add(in Direction other)
+        {
+            Bytes += other.Bytes;
+            Requests += other.Requests;
+            Used += other.Used;
+        }
 
         public void Add(in InstructionCounts counts)
         {

@@ -3,7 +3,11 @@ namespace RawDiffusion.Backends.Cuda.Ladders;
 /// <summary>The operations that are computed in more than one way.</summary>
 public static class Ladders
 {
-    public static IReadOnlyList<Ladder> All { get; } = [AttentionLadder.Forward, AttentionLadder.Backward];
+    public static IReadOnlyList<Ladder> All { get; } =
+    [
+        AttentionLadder.Forward, AttentionLadder.Backward,
+        .. NormLadders.All,
+    ];
 
     /// <summary>The ladder of an operation, or null where there is one way only.</summary>
     public static Ladder? Find(string operation) => All.FirstOrDefault(ladder => ladder.Operation == operation);
