@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Peers;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
@@ -27,10 +28,17 @@ internal static class PeerCases
             "group_norm" => GroupNorm(Number("batch"), Number("size"), Number("channels"), Number("groups"), Flag("silu")),
             "attention" => Attention(Number("batch"), Number("heads"), Number("queries"), Number("keys"), Number("dim")),
             "mlp_step" => MlpStep(Number("batch")),
-            "unet_step" => UNetCases.Step(Number("batch"), Device.Cpu),
-            "unet_sample" => UNetCases.Sample(Number("count"), Number("steps")),
+            "unet_step" => PeerModels.TrainingStep(PeerModels.Mnist, Number("batch"), Device.Cpu).RunStep,
+            "unet_sample" => PeerModels.Sampling(PeerModels.Mnist, Number("count"), Number("steps"), Device.Cpu, Precision.Float32, records: false, out _),
             var unknown => throw new ArgumentException($"unknown operation '{unknown}'"),
         };
+    }
+
+    /// <summary>Bytes: the high-water mark of what this process had in memory.</summary>
+    public static long PeakMemory()
+    {
+        string line = File.ReadLines("/proc/self/status").First(line => line.StartsWith("VmHWM:", StringComparison.Ordinal));
+        return 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
     }
 
     private static Tensor Random(params ReadOnlySpan<int> shape) => Tensor.Randn(s_generator, new Shape(shape));

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using RawDiffusion.Backends;
 using RawDiffusion.Backends.Cpu;
+using RawDiffusion.Diffusion.Peers;
 
 namespace RawDiffusion.Benchmarks;
 
@@ -71,7 +72,7 @@ internal static class ProfileCommand
     }
 
     private static Action Create(string what, int batch, Backend device) =>
-        what == "unet" ? UNetCases.Step(batch, device) : UNetCases.Forward(batch, device);
+        what == "unet" ? PeerModels.TrainingStep(PeerModels.Mnist, batch, device).RunStep : PeerModels.Forward(PeerModels.Mnist, batch, device);
 
     private static double SecondsPerStep(Action step, int steps, int warmups = 2)
     {

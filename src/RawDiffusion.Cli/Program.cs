@@ -45,7 +45,7 @@ public static class Program
         {
             new HelpOption(), new VersionOption(),
             TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
-            StudyCommand.Create(), VerifyCommand.Create(), BenchCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
+            StudyCommand.Create(), VerifyCommand.Create(), BenchCommand.Create(), PeerCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);
         return root;
@@ -75,5 +75,5 @@ public static class Program
         .Replace(" as expected type 'System.Int64'", ": a whole number was expected")
         .Replace(" as expected type 'System.Nullable`1[System.UInt64]'", ": a whole number from 0 on was expected");
 
-    private static string Names(Command command) => string.Join(", ", command.Subcommands.Select(c => c.Name));
+    private static string Names(Command command) => string.Join(", ", command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name));
 }

@@ -65,7 +65,7 @@ public sealed class DiffusionModel
     }
 
     /// <summary>A network whose input decides what it computes in, between float32 samples and float32 predictions.</summary>
-    private static ConditionalNetwork InPrecision(ConditionalNetwork network, Precision precision) => precision == Precision.BFloat16
+    internal static ConditionalNetwork InPrecision(ConditionalNetwork network, Precision precision) => precision == Precision.BFloat16
         ? (x, times, labels) => network(x.To(DType.BFloat16), times, labels).To(x.DType)
         : network;
 
@@ -175,7 +175,9 @@ public sealed class DiffusionModel
         SamplingConfig sampling, int count, Tensor? labels, Generator generator, Action<int> progress, Action<double, Tensor>? watch)
     {
         var network = labels is null ? (x, times) => Forward(x, times, null) : Guidance.Guided(Forward, labels, NullLabel, sampling.Guidance);
-        var denoiser = new Denoiser(network, Process, Parameterisation);
+        // Of these weights for these samples: what was made of them in another precision is recorded too.
+        using var recorded = CanBeRecorded ? new RecordedNetwork(network) : null;
+        var denoiser = new Denoiser(recorded is null ? network : recorded.Forward, Process, Parameterisation);
         var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
         watch?.Invoke(1, x);
         double[] times = TimeGrid.Uniform(sampling.Steps);

@@ -63,6 +63,41 @@ public sealed class EmulatedSamplerTests : IDisposable
             Assert.Equal(expected[i], actual[i], 1e-4);
     }
 
+    /// <summary>Every sampler can have it: only the network is recorded, and the times are among its inputs.</summary>
+    [SkippableFact]
+    public void A_recorded_network_answers_as_the_network_does()
+    {
+        TestNvrtc.Require();
+        var device = _emulated.Value;
+        var model = Network(device);
+        using var recorded = new RecordedNetwork((x, times) => model.Forward(x, times));
+        var noise = new Generator(3);
+        for (int i = 0; i < 4; i++)
+        {
+            using var scope = new MemoryScope();
+            Tensor x = Tensor.Randn(noise, s_images, device), times = Tensor.Full([2], 100 * i + 1, device);
+            Assert.Equal(model.Forward(x, times).ToArray(), recorded.Forward(x, times).ToArray());
+            Assert.Equal(i > 0, recorded.IsRecorded);
+        }
+        // Other shapes are recorded anew.
+        Tensor one = Tensor.Randn(noise, [1, 8, 8, 1], device), time = Tensor.Full([1], 5, device);
+        Assert.Equal(model.Forward(one, time).ToArray(), recorded.Forward(one, time).ToArray());
+        Assert.False(recorded.IsRecorded);
+        // Who wants derivatives gets the tape.
+        Assert.True(recorded.Forward(one.Detach().RequireGrad(), time).RequiresGrad);
+    }
+
+    [Fact]
+    public void On_a_cpu_a_recorded_network_is_the_network()
+    {
+        var model = Network(Device.Cpu);
+        using var recorded = new RecordedNetwork((x, times) => model.Forward(x, times));
+        Tensor x = Tensor.Randn(new Generator(3), s_images), times = Tensor.Full([2], 7);
+        for (int i = 0; i < 3; i++)
+            Assert.Equal(model.Forward(x, times).ToArray(), recorded.Forward(x, times).ToArray());
+        Assert.False(recorded.IsRecorded);
+    }
+
     private static Tensor Sample(string sampler, Denoiser denoiser, Generator generator, Backend device)
     {
         var x = Sampler.Prior(denoiser.Process, s_images, generator, device);
@@ -73,6 +108,12 @@ public sealed class EmulatedSamplerTests : IDisposable
     }
 
     private static Denoiser Denoiser(Backend device)
+    {
+        var model = Network(device);
+        return new Denoiser((x, times) => model.Forward(x, times), new CosineSchedule());
+    }
+
+    private static UNet2D Network(Backend device)
     {
         var config = new UNet2DConfig
         {
@@ -87,6 +128,6 @@ public sealed class EmulatedSamplerTests : IDisposable
         };
         var model = new UNet2D(config, new Generator(1), device);
         model.Eval();
-        return new Denoiser((x, times) => model.Forward(x, times), new CosineSchedule());
+        return model;
     }
 }

@@ -1,5 +1,6 @@
 using RawDiffusion.Backends.Cpu;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Peers;
 using RawDiffusion.Optim;
 
 namespace RawDiffusion.Tests.Diffusion.Models;
@@ -13,15 +14,8 @@ public class UNet2DTests
         UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D"], LayersPerBlock = 1, NormNumGroups = 2, AttentionHeadDim = 4,
     };
 
-    // The networks of google/ddpm-cifar10-32 and google/ddpm-celebahq-256.
-    private static readonly UNet2DConfig s_cifar = new()
-    {
-        BlockOutChannels = [128, 256, 256, 256], DownBlockTypes = ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
-        UpBlockTypes = ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"], AttentionHeadDim = null, DownsamplePadding = 0,
-        FlipSinToCos = false, FreqShift = 1, NormEps = 1e-6,
-    };
-
-    private static readonly UNet2DConfig s_celeba = s_cifar with
+    // The network of google/ddpm-celebahq-256; that of google/ddpm-cifar10-32 is the one that is compared with PyTorch's.
+    private static readonly UNet2DConfig s_celeba = PeerModels.Cifar with
     {
         BlockOutChannels = [128, 128, 256, 256, 512, 512],
         DownBlockTypes = ["DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
@@ -59,10 +53,9 @@ public class UNet2DTests
     [Fact]
     public void The_published_networks_have_their_published_sizes()
     {
-        Assert.Equal(new UNet2DSize(328, 35_746_307), UNet2DSize.Of(s_cifar));
+        Assert.Equal(new UNet2DSize(328, 35_746_307), UNet2DSize.Of(PeerModels.Cifar));
         Assert.Equal(new UNet2DSize(450, 113_673_219), UNet2DSize.Of(s_celeba));
-        // The network that is compared with PyTorch's, benchmarks/peers/torch_unet.py.
-        Assert.Equal(1_623_169, UNet2DSize.Of(PeerNetwork).Values);
+        Assert.Equal(1_623_169, UNet2DSize.Of(PeerModels.Mnist).Values);
     }
 
     [Fact]
@@ -191,12 +184,6 @@ public class UNet2DTests
         }
     }
 
-    internal static UNet2DConfig PeerNetwork => new()
-    {
-        InChannels = 1, OutChannels = 1, BlockOutChannels = [32, 64, 64], DownBlockTypes = ["DownBlock2D", "DownBlock2D", "AttnDownBlock2D"],
-        UpBlockTypes = ["AttnUpBlock2D", "UpBlock2D", "UpBlock2D"], NormNumGroups = 8,
-    };
-
     private static string[] Three(string type) => [type, type, type];
 
     private static UNet2DConfig Variant(string name) => name switch
@@ -287,7 +274,7 @@ public class UNet2DTrainingTests
         Workers.SetCount(threads);
         try
         {
-            var model = new UNet2D(UNet2DTests.PeerNetwork with { Dropout = 0.1 }, new Generator(1));
+            var model = new UNet2D(PeerModels.Mnist with { Dropout = 0.1 }, new Generator(1));
             var optimizer = new AdamW(model);
             var generator = new Generator(2);
             for (int i = 0; i < 2; i++)
