@@ -45,7 +45,10 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "tanhf(x)";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => Elementwise.Binary<TanhGrad>(gy, y);
+        // 1 - y^2 has no digits left where a bfloat16 y is nearly 1.
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => x.DType == DType.BFloat16
+            ? Elementwise.Binary<TanhGrad>(gy.To(DType.Float32), x.To(DType.Float32).Tanh()).To(x.DType)
+            : Elementwise.Binary<TanhGrad>(gy, y);
     }
 
     /// <summary>x (1 - y^2) for the gradient x and y = tanh.</summary>
@@ -78,8 +81,10 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "1 / (1 + expf(-x))";
 
-        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) =>
-            Elementwise.Binary<SigmoidGrad>(gy, y);
+        // As that of Tanh.
+        public static Tensor Derivative(Tensor x, Tensor y, Tensor gy, double a, double b) => x.DType == DType.BFloat16
+            ? Elementwise.Binary<SigmoidGrad>(gy.To(DType.Float32), x.To(DType.Float32).Sigmoid()).To(x.DType)
+            : Elementwise.Binary<SigmoidGrad>(gy, y);
     }
 
     /// <summary>x y (1 - y) for the gradient x and y = sigmoid.</summary>

@@ -9,32 +9,32 @@ namespace RawDiffusion
         /// <summary>1 where this is less than <paramref name="other"/>, else 0; broadcasts. Comparisons have no gradient.</summary>
         public Tensor Lt(Tensor other) => Elementwise.Binary<Lt>(this, other);
 
-        public Tensor Lt(double other) => Elementwise.Binary<Lt>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Lt(double other) => Elementwise.Binary<Lt>(this, ScalarLike(other));
 
         /// <summary>1 where this is at most <paramref name="other"/>, else 0.</summary>
         public Tensor Le(Tensor other) => Elementwise.Binary<Le>(this, other);
 
-        public Tensor Le(double other) => Elementwise.Binary<Le>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Le(double other) => Elementwise.Binary<Le>(this, ScalarLike(other));
 
         /// <summary>1 where this is greater than <paramref name="other"/>, else 0.</summary>
         public Tensor Gt(Tensor other) => Elementwise.Binary<Gt>(this, other);
 
-        public Tensor Gt(double other) => Elementwise.Binary<Gt>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Gt(double other) => Elementwise.Binary<Gt>(this, ScalarLike(other));
 
         /// <summary>1 where this is at least <paramref name="other"/>, else 0.</summary>
         public Tensor Ge(Tensor other) => Elementwise.Binary<Ge>(this, other);
 
-        public Tensor Ge(double other) => Elementwise.Binary<Ge>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Ge(double other) => Elementwise.Binary<Ge>(this, ScalarLike(other));
 
         /// <summary>1 where this equals <paramref name="other"/>, else 0; NaN equals nothing.</summary>
         public Tensor Eq(Tensor other) => Elementwise.Binary<Eq>(this, other);
 
-        public Tensor Eq(double other) => Elementwise.Binary<Eq>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Eq(double other) => Elementwise.Binary<Eq>(this, ScalarLike(other));
 
         /// <summary>0 where this equals <paramref name="other"/>, else 1.</summary>
         public Tensor Ne(Tensor other) => Elementwise.Binary<Ne>(this, other);
 
-        public Tensor Ne(double other) => Elementwise.Binary<Ne>(this, Full(Shape.Scalar, other, Device));
+        public Tensor Ne(double other) => Elementwise.Binary<Ne>(this, ScalarLike(other));
     }
 }
 

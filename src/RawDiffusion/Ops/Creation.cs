@@ -176,6 +176,14 @@ public partial class Tensor
             throw new ArgumentException($"{operation}: tensors on different devices, {x.Device.Name} {x.Shape} and {y.Device.Name} {y.Shape}. Move one with To.");
     }
 
+    /// <summary>One number in the type of this tensor, to be broadcast against it.</summary>
+    internal Tensor ScalarLike(double value)
+    {
+        var scalar = EmptyOf(this, Shape.Scalar);
+        Device.Fill(scalar.Storage, value);
+        return scalar;
+    }
+
     internal static void ExpectSameType(string operation, Tensor x, Tensor y)
     {
         if (x.DType != y.DType)

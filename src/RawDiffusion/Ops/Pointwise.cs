@@ -341,11 +341,22 @@ namespace RawDiffusion.Ops
 
         public static string Cuda => "powf(x, y)";
 
-        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
-            Elementwise.Binary<KeepWhere>(gz * y * x.Pow(y - 1), y);
+        // Several operations each, whose roundings would add up in bfloat16.
+        public static Tensor DerivativeX(Tensor x, Tensor y, Tensor z, Tensor gz, double a)
+        {
+            var type = x.DType;
+            if (type == DType.BFloat16)
+                (x, y, gz) = (x.To(DType.Float32), y.To(DType.Float32), gz.To(DType.Float32));
+            return Elementwise.Binary<KeepWhere>(gz * y * x.Pow(y - 1), y).To(type);
+        }
 
-        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a) =>
-            Elementwise.Binary<KeepWhere>(gz * z * x.Log(), x);
+        public static Tensor DerivativeY(Tensor x, Tensor y, Tensor z, Tensor gz, double a)
+        {
+            var type = x.DType;
+            if (type == DType.BFloat16)
+                (x, gz, z) = (x.To(DType.Float32), gz.To(DType.Float32), x.To(DType.Float32).Pow(y.To(DType.Float32)));
+            return Elementwise.Binary<KeepWhere>(gz * z * x.Log(), x).To(type);
+        }
     }
 
     /// <summary>The square root of a sum of squares. Its derivative at 0 is taken as 0: the norm has its minimum there.</summary>
