@@ -87,6 +87,7 @@ internal sealed class TrainOptions
             .Add<int>("checkpoint-every", "training.checkpointEvery", "Steps between checkpoints; 0 for one at the end.")
             .Add<int>("keep-checkpoints", "training.keepCheckpoints", "Checkpoints kept, the newest.")
             .Add<int>("overfit-batches", "training.overfitBatches", "See only the first so many batches, again and again.")
+            .Add<string>("fused", "training.fused", "One kernel makes many steps in a launch, for mixtures of Gaussians: on, off, or auto: on a GPU.")
             .AddFlag("detect-anomaly", "training.detectAnomaly", "Name the first operation that makes a value that is not finite; slow.")
             .Add<string>("precision", "precision", "What the network computes in: fp32, or on a GPU tf32 or bf16. Weights, statistics and sums are float32 always.")
             .Add<string>("device", "device", DeviceOption.Help, showDefault: false);

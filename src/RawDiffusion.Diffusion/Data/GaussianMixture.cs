@@ -46,6 +46,9 @@ public class GaussianMixture : IExactDensity
     /// <summary>The components; their weights sum to 1.</summary>
     public IReadOnlyList<GaussianComponent> Components => _components;
 
+    /// <summary>The sums of the weights up to each component, by which <see cref="Point"/> picks one; the last is 1.</summary>
+    internal IReadOnlyList<double> Cumulative => _cumulative;
+
     /// <inheritdoc/>
     public double LogDensity(Point2 x, double alpha = 1, double sigma = 0)
     {

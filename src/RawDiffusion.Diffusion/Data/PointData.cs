@@ -42,6 +42,9 @@ public sealed class PointData : ITrainingData
     public Batch Draw(long first, int count, ulong seed, Backend? device = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
-        return new Batch(Distribution.Sample(count, new Generator(seed, _stream, (ulong)first), device));
+        return new Batch(Distribution.Sample(count, Stream(first, seed), device));
     }
+
+    /// <summary>The random numbers of the samples from <paramref name="first"/> on: a block each.</summary>
+    internal Generator Stream(long first, ulong seed) => new(seed, _stream, (ulong)first);
 }

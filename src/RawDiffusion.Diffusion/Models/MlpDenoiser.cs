@@ -50,7 +50,7 @@ public sealed class MlpDenoiser : Module
     {
         if (labels is null != Label is null)
             throw new ArgumentException($"MlpDenoiser: the network {(Label is null ? "has no labels" : "needs labels")}.");
-        var time = Time.Forward(F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod).To(x.DType));
+        var time = Time.Forward(EmbedTimes(t).To(x.DType));
         if (labels is not null)
             time += Label!.Forward(labels).To(x.DType);
         var h = x;
@@ -58,4 +58,7 @@ public sealed class MlpDenoiser : Module
             h = F.Silu(layer.Forward(h) + time);
         return Output.Forward(h);
     }
+
+    /// <summary>What the network is told of its times t[N] (0 to 999): [N, timeWidth].</summary>
+    public Tensor EmbedTimes(Tensor t) => F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod);
 }

@@ -93,12 +93,16 @@ public sealed class DiffusionRun
         var ema = training.EmaDecay is { } decay ? new Ema(_model.Network, decay, training.EmaWarmup) : null;
         var state = new TrainingState(_model.Network, _model.Files, optimizer, ema, [.. _model.Generators, ("noise", noise), ("labelDropout", labelDropout)]);
         var session = new TrainingSession(_folder, training, state);
-        if (resumed)
-            _folder.WriteConfig(_config with { History = [.. _config.History, RunStart.Now(state.Step)] });
         string where = resumed ? $", from step {state.Step}" : "";
         _reporter.Line($"{_config.Preset} on {_device.Name}, seed {_config.Seed}{where} -> {_folder.Path}");
 
         var schedule = new DiscreteSchedule(_model.Process, device: _device);
+        using var fused = FusedTraining.Create(_config, _model, _data, schedule, noise, state, _reporter.Line);
+        if (resumed || fused is not null)
+        {
+            var earlier = resumed ? _config.History : [];
+            _folder.WriteConfig(_config with { History = [.. earlier, RunStart.Now(state.Step) with { Fused = fused is not null }] });
+        }
         var end = session.Train(
             (first, count) =>
             {
@@ -107,7 +111,7 @@ public sealed class DiffusionRun
                 var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
                 return new NoisedBatch(_model.Forward, schedule, batch.X.To(_device), labels, noise, _model.Parameterisation);
             },
-            _reporter, stop, () => Preview(state), _model.CanBeRecorded);
+            _reporter, stop, () => Preview(state), _model.CanBeRecorded, fused);
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
         try

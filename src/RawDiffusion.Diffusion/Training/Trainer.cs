@@ -30,6 +30,10 @@ public enum TrainingEnd
 public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSource source) : IDisposable
 {
     private double _learningRate, _gradientNorm;
+
+    // Steps a second in the last launch of Fused.
+    private double _fusedPace;
+
     private TrainingStep? _step;
 
     /// <summary>
@@ -37,6 +41,12 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     /// less for the host to do. A network that reads from the device in its forward pass needs false.
     /// </summary>
     public bool Records { get; init; } = true;
+
+    /// <summary>
+    /// The same training as one kernel, which then makes all steps that <see cref="Run"/> makes; null for the ordinary way. A step of it
+    /// that is not finite leaves the weights as they were before it.
+    /// </summary>
+    public FusedMlpTraining? Fused { get; init; }
 
     /// <summary>Called every <see cref="TrainingConfig.LogEvery"/> steps, after the first and after the last.</summary>
     public Action<LogLine>? Log { get; init; }
@@ -67,7 +77,10 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
                     state.Seconds = before + clock.Elapsed.TotalSeconds;
                     return end;
                 }
-                RunStep();
+                if (Fused is null)
+                    RunStep();
+                else
+                    RunFused(Fused);
                 bool logs = IsDue(config.LogEvery) || state.Step == 1 || state.Step == config.Steps;
                 if (logs || IsDue(config.SampleEvery) || IsDue(config.CheckpointEvery))
                     ReadLosses();
@@ -107,8 +120,8 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
         using var anomaly = new DetectAnomaly(config.DetectAnomaly);
         try
         {
-            var batch = source(FirstSample(), config.Batch);
-            state.Optimizer.LearningRate = _learningRate = config.LearningRate * LearningRateFactor();
+            var batch = source(FirstSample(state.Samples), config.Batch);
+            state.Optimizer.LearningRate = _learningRate = LearningRate(state.Step);
             _step ??= new TrainingStep(state, config, batch, Records);
             _step.Run(batch);
         }
@@ -139,18 +152,53 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     /// <summary>Ends the recording of the step, if there is one.</summary>
     public void Dispose() => _step?.Dispose();
 
-    private long FirstSample() =>
-        config.OverfitBatches is { } batches ? state.Samples % ((long)batches * config.Batch) : state.Samples;
+    /// <summary>What is decided for the steps that come next.</summary>
+    internal FusedMlpStep[] NextSteps(int count)
+    {
+        var steps = new FusedMlpStep[count];
+        for (int i = 0; i < count; i++)
+            steps[i] = new FusedMlpStep(LearningRate(state.Step + i), FirstSample(state.Samples + (long)i * config.Batch));
+        return steps;
+    }
 
-    private double LearningRateFactor()
+    /// <summary>Makes the steps up to the next at which there is something else to do, or those of a quarter of a second.</summary>
+    private void RunFused(FusedMlpTraining fused)
+    {
+        // The first step has a line of its own in the log.
+        int count = state.Step == 0 ? 1 : config.Steps - state.Step;
+        foreach (int every in (ReadOnlySpan<int>)[config.LogEvery, config.SampleEvery, config.CheckpointEvery])
+            count = every > 0 ? Math.Min(count, every - state.Step % every) : count;
+        count = Math.Min(count, Math.Max(1, (int)Math.Min(FusedMlpTraining.MostSteps, _fusedPace / 4)));
+        var steps = NextSteps(count);
+        var clock = Stopwatch.StartNew();
+        var (losses, norms) = fused.Run(steps);
+        _fusedPace = count / clock.Elapsed.TotalSeconds;
+        _learningRate = steps[^1].LearningRate;
+        for (int i = 0; i < losses.Length; i++)
+        {
+            _gradientNorm = norms.Span[i];
+            TrainingStep.ExpectFinite(config, state.Step + 1, "loss", losses.Span[i]);
+            TrainingStep.ExpectFinite(config, state.Step + 1, "gradient", _gradientNorm);
+            state.LossSum += losses.Span[i];
+            state.LossCount++;
+            state.Samples += config.Batch;
+            state.Step++;
+        }
+    }
+
+    private long FirstSample(long samples) =>
+        config.OverfitBatches is { } batches ? samples % ((long)batches * config.Batch) : samples;
+
+    private double LearningRate(int step)
     {
         int warmup = Math.Min(config.Warmup, config.Steps / 10);
-        return config.LearningRateSchedule switch
+        double factor = config.LearningRateSchedule switch
         {
-            "constant" => Schedule.Constant(state.Step, warmup),
-            "linear" => Schedule.Linear(state.Step, config.Steps, warmup),
-            _ => Schedule.Cosine(state.Step, config.Steps, warmup),
+            "constant" => Schedule.Constant(step, warmup),
+            "linear" => Schedule.Linear(step, config.Steps, warmup),
+            _ => Schedule.Cosine(step, config.Steps, warmup),
         };
+        return config.LearningRate * factor;
     }
 
     private bool IsDue(int every) => every > 0 && state.Step % every == 0;

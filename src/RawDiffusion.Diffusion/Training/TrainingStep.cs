@@ -82,8 +82,8 @@ internal sealed class TrainingStep : IDisposable
         for (int i = 0; i < outcomes.Length; i++)
         {
             int step = _state.Step - outcomes.Length + i + 1;
-            ExpectFinite(step, "loss", losses[i]);
-            ExpectFinite(step, "gradient", gradientNorms[i]);
+            ExpectFinite(_config, step, "loss", losses[i]);
+            ExpectFinite(_config, step, "gradient", gradientNorms[i]);
             outcomes[i] = new StepOutcome(losses[i], gradientNorms[i]);
         }
         return outcomes;
@@ -104,7 +104,7 @@ internal sealed class TrainingStep : IDisposable
             if (_config.Accumulate > 1)
                 loss /= _config.Accumulate;
             if (_looksAtOnce)
-                ExpectFinite(_state.Step + 1, "loss", loss.Item());
+                ExpectFinite(_config, _state.Step + 1, "loss", loss.Item());
             loss.Backward();
             sum = inner.Keep(sum is null ? loss.Detach() : sum + loss.Detach());
         }
@@ -112,17 +112,18 @@ internal sealed class TrainingStep : IDisposable
         var optimizer = _state.Optimizer;
         optimizer.ClipGradNorm(_config.ClipNorm ?? double.PositiveInfinity);
         if (_looksAtOnce)
-            ExpectFinite(_state.Step + 1, "gradient", optimizer.LastGradientNorm);
+            ExpectFinite(_config, _state.Step + 1, "gradient", optimizer.LastGradientNorm);
         optimizer.Step();
         optimizer.ZeroGrad();
         _state.Ema?.Update();
     }
 
-    private void ExpectFinite(int step, string what, double value)
+    /// <exception cref="DivergedException">A number of a step is not finite.</exception>
+    internal static void ExpectFinite(TrainingConfig config, int step, string what, double value)
     {
         if (double.IsFinite(value))
             return;
-        string advice = _config.DetectAnomaly ? "" : "; --detect-anomaly names the first operation that makes such a value";
+        string advice = config.DetectAnomaly ? "" : "; --detect-anomaly names the first operation that makes such a value";
         throw new DivergedException(step, $"the {what} is {value}{advice}; a smaller learning rate may help");
     }
 }

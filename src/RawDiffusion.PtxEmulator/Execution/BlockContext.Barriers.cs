@@ -202,7 +202,7 @@ internal sealed unsafe partial class BlockContext
         bool shuffled = Options.ScheduleSeed is not null;
         for (long stop = Executed + instructions; LiveThreads > 0 && Executed < stop;)
         {
-            bool progress = false;
+            bool progress = false, waits = true;
             if (shuffled)
                 Shuffle(ref _random);
             foreach (int w in _order)
@@ -217,6 +217,7 @@ internal sealed unsafe partial class BlockContext
                 long done = warp.Run(slice);
                 Executed += done;
                 progress |= done > 0;
+                waits &= warp.GaveWay;
                 if (LiveThreads != live && _barriersInUse > 0)
                 {
                     foreach (Barrier barrier in _barriers)
@@ -227,6 +228,9 @@ internal sealed unsafe partial class BlockContext
                 throw OverBudget();
             if (!progress && LiveThreads > 0)
                 throw Stuck();
+            // All that could run has said that it waits for something, and it is not within the block: the others' turn.
+            if (waits && LiveThreads > 0)
+                return false;
         }
         if (LiveThreads > 0)
             return false;

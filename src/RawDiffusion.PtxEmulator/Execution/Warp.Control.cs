@@ -63,6 +63,9 @@ internal sealed unsafe partial class Warp
     /// <summary>Lets other warps run before this one goes on: where it waits for them in a loop.</summary>
     public void GiveWay() => _givesWay = true;
 
+    /// <summary>Whether the warp gave way when it ran last.</summary>
+    public bool GaveWay => _givesWay;
+
     /// <summary>The current split stops here until the barrier that it was entered in lets it on.</summary>
     public void Stop() => _current = null;
 

@@ -28,6 +28,12 @@ public abstract class AdamOptimizer : Optimizer
 
     public double WeightDecay { get; set; }
 
+    /// <summary>The running average of the gradient, in the arena's layout.</summary>
+    internal Storage FirstMoment => _m;
+
+    /// <summary>That of its square.</summary>
+    internal Storage SecondMoment => _v;
+
     private protected override void Update(Storage? gradientNorm, double maxNorm) =>
         Arena.Device.AdamW(CurrentStep(), Arena.Values, Arena.Gradients, _m, _v, gradientNorm, maxNorm);
 

@@ -37,6 +37,9 @@ internal sealed class ArenaLayout
     /// <summary>Number of elements, gaps included.</summary>
     public int Length { get; }
 
+    /// <summary>The first element of parameter <paramref name="i"/>.</summary>
+    public int OffsetOf(int i) => _offsets[i];
+
     /// <summary>The window of parameter <paramref name="i"/> on a flat storage.</summary>
     public Storage Slice(Storage flat, int i) => flat.Slice(_offsets[i], _parameters[i].Parameter.Count);
 

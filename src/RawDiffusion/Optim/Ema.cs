@@ -82,6 +82,9 @@ public sealed class Ema
         StepCount++;
     }
 
+    /// <summary>The averages in the layout of an arena; null where its parameters are others or in another order.</summary>
+    internal Storage? AverageIn(ParameterArena arena) => arena.Holds(_parameters) ? _average : null;
+
     /// <summary>Copies the averages into another module of the same kind, on any device.</summary>
     /// <exception cref="ArgumentException">Its parameters have other names or shapes.</exception>
     public void CopyTo(Module module)

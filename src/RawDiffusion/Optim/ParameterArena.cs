@@ -66,6 +66,14 @@ internal sealed class ParameterArena
         return true;
     }
 
+    /// <summary>Where a parameter's values begin in <see cref="Values"/>.</summary>
+    /// <exception cref="ArgumentException">It does not lie here.</exception>
+    public int OffsetOf(Parameter parameter)
+    {
+        int i = Array.FindIndex(_parameters, named => ReferenceEquals(named.Parameter, parameter));
+        return i >= 0 ? Layout.OffsetOf(i) : throw new ArgumentException("The parameter belongs to another optimizer.");
+    }
+
     /// <summary>A persistent storage of zeros in this layout.</summary>
     public Storage NewStorage()
     {

@@ -39,6 +39,8 @@ internal sealed class KernelTraffic : IDisposable
                 // 32 banks of 4 bytes: words need a pass for each request; vectors one for every 128 bytes and one for what is left.
                 bool isWords = counts.SharedBytes <= 4 * counts.LaneExecutions;
                 long best = counts.SharedRequests + (isWords ? 0 : counts.SharedBytes / 128);
+                moved.SharedRequests += counts.SharedRequests;
+                moved.Flops += counts.Flops;
                 moved.BankConflicts += Math.Max(0, counts.SharedPasses - best);
             }
         }
@@ -50,7 +52,7 @@ internal sealed class KernelTraffic : IDisposable
 
     internal struct Moved
     {
-        public long Launches, Blocks, Warps, BankConflicts;
+        public long Launches, Blocks, Warps, SharedRequests, BankConflicts, Flops;
         public Direction Loads, Stores;
 
         public readonly long Bytes => Loads.Bytes + Stores.Bytes;
@@ -60,7 +62,9 @@ internal sealed class KernelTraffic : IDisposable
             Launches += other.Launches;
             Blocks += other.Blocks;
             Warps += other.Warps;
+            SharedRequests += other.SharedRequests;
             BankConflicts += other.BankConflicts;
+            Flops += other.Flops;
             Loads.Add(other.Loads);
             Stores.Add(other.Stores);
         }

@@ -195,6 +195,12 @@ public sealed record TrainingConfig
     /// <summary>So many checkpoints are kept, the newest.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
+    /// <summary>
+    /// Whether one kernel makes many steps in a launch (<see cref="Optim.FusedMlpTraining"/>): <c>on</c>, <c>off</c>, or <c>auto</c>:
+    /// on a GPU, where it can be. The training is the same up to rounding.
+    /// </summary>
+    public string Fused { get; init; } = "auto";
+
     /// <summary>Whether to look for the first operation that makes a value that is not finite; slow.</summary>
     public bool DetectAnomaly { get; init; }
 }
@@ -234,6 +240,9 @@ public sealed record RunStart
     public int Step { get; init; }
 
     public IReadOnlyList<string> CommandLine { get; init; } = [];
+
+    /// <summary>Whether one kernel makes many steps in a launch; see <see cref="TrainingConfig.Fused"/>.</summary>
+    public bool Fused { get; init; }
 
     public string Version { get; init; } = "";
 

@@ -53,6 +53,7 @@ internal static class RunConfigChecks
             FractionBelowOne("training.emaDecay", decay);
         if (!(training.LabelDropout is >= 0 and <= 1))
             throw Wrong("training.labelDropout", "must be in [0, 1]", training.LabelDropout);
+        OneOf("training.fused", training.Fused, "auto", "on", "off");
         if (training.OverfitBatches is { } batches)
             Whole("training.overfitBatches", batches, 1, MostSteps);
         Whole("training.logEvery", training.LogEvery, 1, MostSteps);

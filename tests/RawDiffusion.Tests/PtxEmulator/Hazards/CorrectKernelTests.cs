@@ -508,6 +508,34 @@ public sealed class CorrectKernelTests
                 y[i] = scratch[255 - i];
             }
             """),
+        // Within the budget only if a block that sleeps lets the others go on at once.
+        new("a_thousand_barriers_of_the_grid", 8, 32, 0, 256, i => (i + 32 * 500) % 256, """
+            __device__ unsigned arrived;
+            __device__ int scratch[256];
+
+            extern "C" __global__ void k(int* x, int* y, int n)
+            {
+                int i = blockIdx.x * 32 + threadIdx.x, value = x[i];
+                for (unsigned round = 1; round <= 1000; round++)
+                {
+                    if (round % 2 == 1)
+                        scratch[i] = value;
+                    else
+                        value = scratch[(i + 32) % 256];
+                    __syncthreads();
+                    if (threadIdx.x == 0)
+                    {
+                        __threadfence();
+                        atomicAdd(&arrived, 1u);
+                        while (*(volatile unsigned*)&arrived < round * gridDim.x)
+                            __nanosleep(20);
+                        __threadfence();
+                    }
+                    __syncthreads();
+                }
+                y[i] = value;
+            }
+            """),
         new("tickets_hand_out_work", 2, 64, 0, 500, i => i + 1, """
             __device__ int next;
 
