@@ -4,7 +4,7 @@
 // needs no expression. Arrays are contiguous; where inputs are broadcast they are walked by strides. Types differ in memory only: all
 // expressions are in float.
 // Launch: one thread per 16 bytes of the output (conversions: per 4 elements; broadcast: per element), 1-D, 256 threads a block.
-// Bytes: 2 elements (unary), 3 (binary), 4 (where), each of 4 or 2 bytes; conversions 6 per element. Flops: those of the expression.
+// Bytes: 2 elements (unary), 3 (binary), 4 (where), each of 4 or 2 bytes; conversions 6 or 8 per element. Flops: those of the expression.
 // Limit: memory. A thread reads and writes 16 bytes at a time, so a warp's request is 16 whole sectors; windows that do not begin at 16
 // bytes are read and written element by element. Where one input repeats along the last axis or both run along it, in rows of whole 16
 // bytes, rows walks by packs: the repeated input is read from the cache, and divisions are made once for 4 or 8 elements.
@@ -196,6 +196,20 @@ extern "C" __global__ void elementwise_cast_bf16_f32(int n, const bfloat16* __re
             pack.v[k] = i + k < n ? to_float(x[i + k]) : 0;
     }
     store_pack(y, i, n, pack);
+}
+
+// y[n] = x[n], exact up to 2^24 and rounded to the nearest beyond.
+extern "C" __global__ void elementwise_cast_i32_f32(int n, const int* __restrict__ x, float* __restrict__ y)
+{
+    for (unsigned i = 4 * element_index(), end = min(i + 4, n); i < end; i++)
+        y[i] = (float)x[i];
+}
+
+// y[n] = x[n] rounded to the nearest integer, ties to even.
+extern "C" __global__ void elementwise_cast_f32_i32(int n, const float* __restrict__ x, int* __restrict__ y)
+{
+    for (unsigned i = 4 * element_index(), end = min(i + 4, n); i < end; i++)
+        y[i] = __float2int_rn(x[i]);
 }
 
 #endif

@@ -149,17 +149,19 @@ public sealed class UNet2D : Module
             throw new ArgumentException($"{name}: labels of {x.Shape[0]} images have shape {expected}, not {labels.Shape}.");
     }
 
-    private static Tensor AsFloat(Tensor x) =>
-        x.DType == DType.Int32 ? Tensor.From(Array.ConvertAll(x.ToInt32Array(), static value => (float)value), x.Shape, x.Device) : x;
+    private static Tensor AsFloat(Tensor x) => x.DType == DType.Int32 ? x.To(x.Device.FloatType) : x;
 
     private static Tensor AsIndices(Tensor times)
     {
-        var values = times.ToArray();
-        foreach (float value in values)
+        // As with the indices of an embedding: what is recorded has been checked when it ran for the first time.
+        if (!times.Device.IsRecording)
         {
-            if (value != MathF.Round(value) || Math.Abs(value) > 1 << 24)
-                throw new ArgumentException($"{nameof(UNet2D)}: a learned embedding knows whole times only, not {value}.");
+            foreach (float value in times.ToArray())
+            {
+                if (value != MathF.Round(value) || Math.Abs(value) > 1 << 24)
+                    throw new ArgumentException($"{nameof(UNet2D)}: a learned embedding knows whole times only, not {value}.");
+            }
         }
-        return Tensor.From(Array.ConvertAll(values, static value => (int)value), times.Shape, times.Device);
+        return times.To(DType.Int32);
     }
 }

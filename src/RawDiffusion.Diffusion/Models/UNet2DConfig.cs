@@ -104,9 +104,6 @@ public sealed record UNet2DConfig
 
     internal bool HasClasses => ClassEmbedType is not null || NumClassEmbeds is not null;
 
-    /// <summary>Whether integers are made of times, or times of integers, which the host does: a forward pass waits for the device then.</summary>
-    internal bool ConvertsOnTheHost => TimeEmbeddingType == "learned" || ClassEmbedType == "timestep";
-
     internal bool ScaleShift => ResnetTimeScaleShift == "scale_shift";
 
     /// <summary>Groups of the norm before the middle block's attention, or null for no norm.</summary>

@@ -59,7 +59,6 @@ public sealed class DiffusionModel
         {
             var network = new UNet2D(Fit(config).Unet2d!, generator, device);
             (Network, Forward, Files) = (network, InPrecision(network.Forward, precision), WeightFiles.UNet(network));
-            CanBeRecorded = !network.Config.ConvertsOnTheHost;
             Generators = [("dropout", network.DropoutGenerator)];
         }
     }
@@ -88,9 +87,6 @@ public sealed class DiffusionModel
     public Module Network { get; }
 
     public ConditionalNetwork Forward { get; }
-
-    /// <summary>Whether a forward pass reads nothing from the device.</summary>
-    public bool CanBeRecorded { get; } = true;
 
     /// <summary>How the network's weights are kept.</summary>
     public WeightFiles Files { get; }
@@ -176,8 +172,8 @@ public sealed class DiffusionModel
     {
         var network = labels is null ? (x, times) => Forward(x, times, null) : Guidance.Guided(Forward, labels, NullLabel, sampling.Guidance);
         // Of these weights for these samples: what was made of them in another precision is recorded too.
-        using var recorded = CanBeRecorded ? new RecordedNetwork(network) : null;
-        var denoiser = new Denoiser(recorded is null ? network : recorded.Forward, Process, Parameterisation);
+        using var recorded = new RecordedNetwork(network);
+        var denoiser = new Denoiser(recorded.Forward, Process, Parameterisation);
         var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
         watch?.Invoke(1, x);
         double[] times = TimeGrid.Uniform(sampling.Steps);

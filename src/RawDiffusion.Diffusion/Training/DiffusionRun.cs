@@ -111,7 +111,7 @@ public sealed class DiffusionRun
                 var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
                 return new NoisedBatch(_model.Forward, schedule, batch.X.To(_device), labels, noise, _model.Parameterisation);
             },
-            _reporter, stop, () => Preview(state), _model.CanBeRecorded, fused);
+            _reporter, stop, () => Preview(state), fused);
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
         try

@@ -38,7 +38,7 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
 
     /// <summary>
     /// Whether a step is given to the device as a whole, where the device can do so (<see cref="Optim.StepGraph"/>): the same bits, with
-    /// less for the host to do. A network that reads from the device in its forward pass needs false.
+    /// less for the host to do. A network of your own that reads from the device in its forward pass needs false.
     /// </summary>
     public bool Records { get; init; } = true;
 

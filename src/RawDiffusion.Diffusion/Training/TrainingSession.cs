@@ -37,16 +37,14 @@ internal sealed class TrainingSession
 
     /// <summary>Trains until the end or until it is asked to stop, and saves what it came to.</summary>
     /// <param name="preview">Draws samples of the present model; null where there is nothing to see.</param>
-    /// <param name="records">See <see cref="Trainer.Records"/>.</param>
     /// <param name="fused">See <see cref="Trainer.Fused"/>.</param>
     /// <exception cref="DivergedException">Something is not finite; the checkpoints are as they were.</exception>
     public TrainingEnd Train(
-        BatchSource source, IRunReporter reporter, CancellationToken stop, Func<Image>? preview = null, bool records = true, FusedMlpTraining? fused = null)
+        BatchSource source, IRunReporter reporter, CancellationToken stop, Func<Image>? preview = null, FusedMlpTraining? fused = null)
     {
         using var log = new RunLog(_folder.Path, _state.Step);
         using var trainer = new Trainer(_state, _config, source)
         {
-            Records = records,
             Fused = fused,
             Log = line =>
             {

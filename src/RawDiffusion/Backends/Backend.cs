@@ -61,7 +61,7 @@ public abstract class Backend
 
     public abstract void Fill(Storage y, double value);
 
-    /// <summary>y = x in another floating type, rounded to nearest even where y has fewer bits.</summary>
+    /// <summary>y = x in another type, rounded to nearest even where y has fewer bits or holds integers.</summary>
     public abstract void Cast(Storage x, Storage y);
 
     // Elementwise -----------------------------------------------------------------------------------------------------

@@ -111,17 +111,18 @@ public partial class Tensor
     }
 
     /// <summary>
-    /// The same values in another floating type, or this tensor where they are of it already. Gradients flow back in the type of this one.
+    /// The same values in another type, or this tensor where they are of it already. Gradients flow back in the type of this one; none flow
+    /// from or to integers, which are the nearest, of two the even one.
     /// </summary>
-    /// <exception cref="ArgumentException">Integers.</exception>
+    /// <exception cref="ArgumentException">Integers and bfloat16: go by way of float32.</exception>
     /// <exception cref="NotSupportedException">The device has no such type.</exception>
     public Tensor To(DType type)
     {
         if (type == DType)
             return this;
-        if (type == DType.Int32)
-            throw new ArgumentException($"to: {DType.Name()} {Shape} cannot become integers.");
-        return new CastFunction(type).Apply(ExpectFloat("to"));
+        if ((type, DType) is (DType.Int32, DType.BFloat16) or (DType.BFloat16, DType.Int32))
+            throw new ArgumentException($"to: {DType.Name()} {Shape} becomes {type.Name()} by way of float32 only.");
+        return new CastFunction(type).Apply(AliveFor("to"));
     }
 
     /// <summary>A copy of the values without history.</summary>

@@ -163,4 +163,18 @@ public class ElementwiseTests
 
         static double Gelu(double x) => F.Gelu(Tensor.From([x], [1], Device.Reference)).Item();
     }
+
+    /// <summary>Labels and times: integers up to 2^24 are exact, and of two nearest the even one is taken.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void Integers_become_floats_and_floats_the_nearest_integers(string name)
+    {
+        var device = Device.Parse(name);
+        int[] whole = [0, -1, 7, 1 << 24, -(1 << 24) + 1];
+        var floats = Tensor.From(whole, [5], device).To(device.FloatType);
+        Assert.Equal(Array.ConvertAll(whole, value => (float)value), floats.ToArray());
+        Assert.Equal(whole, floats.To(DType.Int32).ToInt32Array());
+        Assert.Equal([0, 2, 2, -2, 3], Tensor.From([0.5f, 1.5f, 2.5f, -1.5f, 2.6f], [5], device).To(DType.Int32).ToInt32Array());
+        Assert.False(Tensor.Ones([2], device).RequireGrad().To(DType.Int32).RequiresGrad);
+    }
 }

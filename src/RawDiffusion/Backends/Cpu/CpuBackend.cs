@@ -69,7 +69,22 @@ public sealed unsafe partial class CpuBackend : Backend
         CopyKernels.Region(whole, [0], I(x), whole, [0], I(y), whole);
     }
 
-    public override void Cast(Storage x, Storage y) => Copy(x, y);
+    public override void Cast(Storage x, Storage y)
+    {
+        if (x.DType == y.DType)
+        {
+            Copy(x, y);
+            return;
+        }
+        CpuStorage from = Cpu(x), to = Cpu(y);
+        for (int i = 0; i < to.Length; i++)
+        {
+            if (to.DType == DType.Int32)
+                to.Ints[i] = (int)MathF.Round(from.Floats[i]);
+            else
+                to.Floats[i] = from.Ints[i];
+        }
+    }
 
     public override void Fill(Storage y, double value)
     {

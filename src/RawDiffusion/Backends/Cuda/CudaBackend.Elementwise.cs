@@ -7,6 +7,7 @@ public partial class CudaBackend
     private static readonly KernelSlot s_where = new("elementwise.cu", "elementwise_where");
     private static readonly KernelSlot s_castFloat32 = new("elementwise.cu", "elementwise_cast_f32");
     private static readonly KernelSlot s_castBFloat16 = new("elementwise.cu", "elementwise_cast_bf16");
+    private static readonly KernelSlot s_castInt32 = new("elementwise.cu", "elementwise_cast_i32");
 
     /// <summary>The kernel of an operator: the type is the key, so a launch looks nothing up.</summary>
     private static class UnarySlot<TOp> where TOp : struct, IUnaryOperator
@@ -47,8 +48,15 @@ public partial class CudaBackend
         if (x.DType == y.DType)
             Copy(x, y);
         else
-            LaunchElements(_kernels[x.DType == DType.Float32 ? s_castFloat32 : s_castBFloat16, y.DType], FoursOf(y), y.Length, P(x), P(y));
+            LaunchElements(_kernels[CastFrom(x.DType), y.DType], FoursOf(y), y.Length, P(x), P(y));
     }
+
+    private static KernelSlot CastFrom(DType type) => type switch
+    {
+        DType.Float32 => s_castFloat32,
+        DType.BFloat16 => s_castBFloat16,
+        _ => s_castInt32,
+    };
 
     public override void Broadcast(in BroadcastGeometry g, Storage x, Storage y)
     {

@@ -57,7 +57,21 @@ public sealed partial class ReferenceBackend : Backend
             D(x).CopyTo(D(y));
     }
 
-    public override void Cast(Storage x, Storage y) => Copy(x, y);
+    public override void Cast(Storage x, Storage y)
+    {
+        if (x.DType == y.DType)
+        {
+            Copy(x, y);
+            return;
+        }
+        for (int i = 0; i < y.Length; i++)
+        {
+            if (y.DType == DType.Int32)
+                I(y)[i] = (int)Math.Round(D(x)[i]);
+            else
+                D(y)[i] = I(x)[i];
+        }
+    }
 
     public override void Fill(Storage y, double value)
     {

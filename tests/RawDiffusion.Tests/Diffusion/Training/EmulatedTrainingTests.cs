@@ -55,6 +55,24 @@ public sealed class EmulatedTrainingTests : IDisposable
         AssertClose(Images(Device.Cpu).Train(20), Images(_emulated.Value, graph).Train(20));
     }
 
+    /// <summary>Times become rows of a table, and labels become times: on the device, so that a step can be recorded.</summary>
+    [SkippableTheory]
+    [InlineData("learned", null)]
+    [InlineData("positional", "timestep")]
+    [InlineData("fourier", null)]
+    public void Every_embedding_of_times_and_classes_can_be_recorded(string times, string? classes)
+    {
+        TestNvrtc.Require();
+        Func<UNet2DConfig, UNet2DConfig> change = config => config with
+        {
+            TimeEmbeddingType = times, NumTrainTimesteps = 1001, ClassEmbedType = classes, NumClassEmbeds = classes is null ? config.NumClassEmbeds : null,
+        };
+        var direct = Images(_emulated.Value, change: change);
+        var graph = Images(_emulated.Value, graph: true, change: change);
+        Assert.Equal(direct.Train(4), graph.Train(4));
+        Assert.Equal(direct.Bits(), graph.Bits());
+    }
+
     [SkippableFact]
     public void A_run_repeats_to_the_same_bits_and_a_graph_makes_the_same()
     {
@@ -169,7 +187,7 @@ public sealed class EmulatedTrainingTests : IDisposable
             (first, count) => new NoisedBatch(model.Forward, schedule, data.Draw(first, count, 0, device).X, null, noise));
     }
 
-    private static Learner Images(Backend device, bool graph = false, int parts = 1)
+    private static Learner Images(Backend device, bool graph = false, int parts = 1, Func<UNet2DConfig, UNet2DConfig>? change = null)
     {
         const int Size = 14, Classes = 3;
         var config = new UNet2DConfig
@@ -186,7 +204,7 @@ public sealed class EmulatedTrainingTests : IDisposable
             NumClassEmbeds = Classes,
             Dropout = 0.1,
         };
-        var model = new UNet2D(config, new Generator(1), device);
+        var model = new UNet2D(change is null ? config : change(config), new Generator(1), device);
         var schedule = new DiscreteSchedule(new CosineSchedule(), device: device);
         var noise = new Generator(2);
         var state = new TrainingState(
