@@ -95,7 +95,7 @@ __device__ __forceinline__ void ldmatrix_x2_transposed(unsigned (&r)[2], unsigne
 }
 
 // 16 bytes from global memory (aligned to 16) to shared memory, past registers and L1. Only the first `bytes` are read, the others become
-// zero: 0 at the borders of a matrix, where `from` may be any valid, aligned address.
+// zero: 0 at the borders of a matrix, where `from` may be any aligned address, also outside of it.
 __device__ __forceinline__ void cp_async_16(unsigned to, const void* from, int bytes = 16)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
@@ -124,16 +124,16 @@ __device__ __forceinline__ void cp_async_wait()
 // chunks of a row are permuted by exclusive-or so that eight rows in a column (a matrix of ldmatrix) as well as eight chunks in a row
 // (cp.async, 16-byte loads) cover all 32 banks. The tile begins at a multiple of 128 bytes.
 template <int RowBytes>
-__device__ __forceinline__ int swizzle(int row, int chunk)
+__device__ __forceinline__ unsigned swizzle(unsigned row, unsigned chunk)
 {
-    constexpr int chunks = RowBytes / 16 < 8 ? RowBytes / 16 : 8, rows_in_128_bytes = 8 / chunks;
+    constexpr unsigned chunks = RowBytes / 16 < 8 ? RowBytes / 16 : 8, rows_in_128_bytes = 8 / chunks;
     return row * RowBytes + (chunk ^ row / rows_in_128_bytes % chunks) * 16;
 }
 
 // The same for 32-bit elements read one by one down a column, which ldmatrix cannot transpose: with rows of 128 bytes or more, rows
 // k .. k + 3 (t) by columns n .. n + 7 (g, n a multiple of 8) cover all banks.
 template <int RowBytes>
-__device__ __forceinline__ int swizzle_words(int row, int chunk)
+__device__ __forceinline__ unsigned swizzle_words(unsigned row, unsigned chunk)
 {
     static_assert(RowBytes >= 128, "four rows of eight words need 128 bytes");
     return row * RowBytes + (chunk ^ row % 4 * 2) * 16;

@@ -48,7 +48,16 @@ internal static unsafe class CountedAccess
         AddressSpaces.Prepare(w, i, mask, i->Vector);
         CountShared(w, ref counts, mask, i->Vector);
         AsyncCopies.PrepareSource(w, i, mask);
-        CountGlobal(w, ref counts, mask, i->Vector);
+        // Lanes that fill with zeros only touch no sector.
+        uint reading = mask;
+        for (uint rest = mask; rest != 0; rest &= rest - 1)
+        {
+            int lane = BitOperations.TrailingZeroCount(rest);
+            if (AsyncCopies.SourceBytes(w, i, lane) == 0)
+                reading &= ~(1u << lane);
+        }
+        if (reading != 0)
+            CountGlobal(w, ref counts, reading, i->Vector);
         ((delegate*<Warp, Instruction*, uint, void>)w.Program.Plain[w.PcOf(i)])(w, i, mask);
     }
 

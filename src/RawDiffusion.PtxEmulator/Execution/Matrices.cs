@@ -46,7 +46,7 @@ internal static unsafe class Matrices
         // A register of A and B holds two 16-bit elements side by side, or one tf32.
         int registersA = depth * 16 / 32 / (tf32 ? 1 : 2), registersB = registersA / 2, registersC = toHalf ? 2 : 4;
         int* d = w.Operands + i->List, a = d + registersC, b = a + registersA, c = b + registersB;
-        (TensorCore.Operand[] rows, TensorCore.Operand[] columns) = w.Fragments ??= (new TensorCore.Operand[16 * 16], new TensorCore.Operand[8 * 16]);
+        (TensorCore.Operands rows, TensorCore.Operands columns) = w.Fragments ??= (new TensorCore.Operands(16 * 16), new TensorCore.Operands(8 * 16));
         for (int lane = 0; lane < 32; lane++)
         {
             int g = lane >> 2, t = lane & 3;
@@ -55,27 +55,21 @@ internal static unsafe class Matrices
                 uint bits = ((uint*)(w.R + a[r]))[lane];
                 int row = g + 8 * (r & 1), block = r >> 1;
                 if (tf32)
-                    rows[row * depth + 4 * block + t] = TensorCore.Tf32(bits);
+                    rows.Tf32(row * depth + 4 * block + t, bits);
                 else
-                {
-                    rows[row * depth + 8 * block + 2 * t] = Element(i, bits & 0xFFFF);
-                    rows[row * depth + 8 * block + 2 * t + 1] = Element(i, bits >> 16);
-                }
+                    Pair(i, rows, row * depth + 8 * block + 2 * t, bits);
             }
             for (int r = 0; r < registersB; r++)
             {
                 uint bits = ((uint*)(w.R + b[r]))[lane];
                 if (tf32)
-                    columns[g * depth + 4 * r + t] = TensorCore.Tf32(bits);
+                    columns.Tf32(g * depth + 4 * r + t, bits);
                 else
-                {
-                    columns[g * depth + 8 * r + 2 * t] = Element(i, bits & 0xFFFF);
-                    columns[g * depth + 8 * r + 2 * t + 1] = Element(i, bits >> 16);
-                }
+                    Pair(i, columns, g * depth + 8 * r + 2 * t, bits);
             }
         }
         bool hopper = w.Block.Options.TensorCores == TensorCoreGeneration.Hopper;
-        int step = hopper ? depth : Math.Min(depth, tf32 ? 4 : 8), fraction = hopper ? 25 : 24, point = i->SourceType == PtxType.BF16 ? 7 : 10;
+        int step = hopper ? depth : Math.Min(depth, tf32 ? 4 : 8), fraction = hopper ? 25 : 24;
         uint* results = (uint*)w.Scratch;
         for (int lane = 0; lane < 32; lane++)
         {
@@ -86,9 +80,7 @@ internal static unsafe class Matrices
                 float sum = toHalf
                     ? HalfVectors.FromHalf(((uint*)(w.R + c[e >> 1]))[lane] >> (16 * (e & 1)) & 0xFFFF) : ((float*)(w.R + c[e]))[lane];
                 for (int k = 0; k < depth; k += step)
-                {
-                    sum = TensorCore.Step(rows.AsSpan(row * depth + k, step), columns.AsSpan(column * depth + k, step), sum, point, fraction, toHalf);
-                }
+                    sum = TensorCore.Step(rows, row * depth + k, columns, column * depth + k, step, sum, fraction, toHalf);
                 if (!toHalf)
                     results[32 * e + lane] = BitConverter.SingleToUInt32Bits(sum);
                 else if ((e & 1) == 0)
@@ -101,7 +93,19 @@ internal static unsafe class Matrices
             new Span<uint>(results + 32 * r, 32).CopyTo(new Span<uint>(w.R + d[r], 32));
     }
 
-    private static TensorCore.Operand Element(Instruction* i, uint bits) => i->SourceType == PtxType.BF16 ? TensorCore.Brain(bits) : TensorCore.Half(bits);
+    private static void Pair(Instruction* i, TensorCore.Operands operands, int at, uint bits)
+    {
+        if (i->SourceType == PtxType.BF16)
+        {
+            operands.Brain(at, bits & 0xFFFF);
+            operands.Brain(at + 1, bits >> 16);
+        }
+        else
+        {
+            operands.Half(at, bits & 0xFFFF);
+            operands.Half(at + 1, bits >> 16);
+        }
+    }
 
     /// <summary>Double precision is IEEE arithmetic: a chain of fused multiply-adds.</summary>
     private static void MultiplyDouble(Warp w, Instruction* i, uint mask)

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace RawDiffusion.PtxEmulator.Execution;
 
@@ -9,81 +10,73 @@ namespace RawDiffusion.PtxEmulator.Execution;
 /// After MMA-Sim (arXiv 2511.10909 and 2512.07004): 24 bits and steps of 8 products of 16-bit numbers (4 of tf32) on Ampere, 25 bits and
 /// one step on Hopper.
 /// </summary>
+/// <remarks>
+/// All of it is done in double precision, four products at a time. Doubles hold a product of two significands of 11 bits, its multiples by
+/// powers of two, and sums of whole numbers below 2^53 exactly, so truncating is the only thing that loses anything, as on hardware.
+/// </remarks>
 internal static class TensorCore
 {
-    /// <summary>A number as significand * 2^exponent, where the exponent is that of the format's leading bit, as hardware sees it.</summary>
-    internal readonly record struct Operand(int Significand, int Exponent, bool IsSpecial, float Value);
-
-    /// <summary>Significands have 11 bits (f16, tf32) or 8 (bf16), the leading one for subnormal numbers missing.</summary>
-    public static Operand Half(uint bits)
+    /// <summary>
+    /// Numbers to be multiplied, with their exponents as hardware sees them: of the format's leading bit, also where the number is subnormal
+    /// and lacks it.
+    /// </summary>
+    internal sealed class Operands(int count)
     {
-        int exponent = (int)(bits >> 10 & 31), mantissa = (int)(bits & 0x3FF);
-        bool special = exponent == 31;
-        if (exponent == 0)
-            exponent = 1;
-        else
-            mantissa |= 0x400;
-        return new Operand((bits & 0x8000) != 0 ? -mantissa : mantissa, exponent - 15 - 10, special, special ? HalfVectors.FromHalf(bits) : 0);
+        public readonly double[] Values = new double[count];
+
+        public readonly int[] Exponents = new int[count];
+
+        public void Half(int at, uint bits) => Set(at, HalfVectors.FromHalf(bits), Math.Max((int)(bits >> 10 & 31), 1) - 15);
+
+        public void Brain(int at, uint bits) => Single(at, bits << 16);
+
+        /// <summary>tf32 has 10 fraction bits; those below are not looked at.</summary>
+        public void Tf32(int at, uint bits) => Single(at, bits & 0xFFFFE000);
+
+        private void Single(int at, uint bits) => Set(at, BitConverter.UInt32BitsToSingle(bits), Math.Max((int)(bits >> 23 & 255), 1) - 127);
+
+        private void Set(int at, float value, int exponent) =>
+            (Values[at], Exponents[at]) = (value, value == 0 ? Zero : float.IsFinite(value) ? exponent : Special);
     }
 
-    public static Operand Brain(uint bits) => Single(bits << 16, 16);
+    /// <summary>
+    /// Exponents of zero, which must not move the others, and of infinity and NaN: they stand out in any sum of two, and something special
+    /// outweighs a zero, since the product of the two is NaN.
+    /// </summary>
+    private const int Zero = -10_000, Special = 100_000;
 
-    /// <summary>tf32 has 10 fraction bits; those below are not looked at.</summary>
-    public static Operand Tf32(uint bits) => Single(bits & 0xFFFFE000, 13);
-
-    private static Operand Single(uint bits, int dropped)
-    {
-        int exponent = (int)(bits >> 23 & 255), mantissa = (int)(bits & 0x7FFFFF);
-        bool special = exponent == 255;
-        if (exponent == 0)
-            exponent = 1;
-        else
-            mantissa |= 0x800000;
-        mantissa >>= dropped;
-        return new Operand((int)bits < 0 ? -mantissa : mantissa, exponent - 150 + dropped, special, BitConverter.UInt32BitsToSingle(bits));
-    }
-
-    /// <summary>c + sum of a[k] b[k], one step of the hardware.</summary>
-    /// <param name="point">Bits of a significand behind its leading one: 10 for f16 and tf32, 7 for bf16.</param>
+    /// <summary>c + sum of a[k] b[k], one step of the hardware: 4, 8 or 16 products, from an index on.</summary>
     /// <param name="fraction">Fraction bits that are kept when aligning.</param>
     /// <param name="toHalf">Round to f16 (to nearest) rather than truncate to f32.</param>
-    public static float Step(ReadOnlySpan<Operand> a, ReadOnlySpan<Operand> b, float c, int point, int fraction, bool toHalf)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Step(Operands a, int fromA, Operands b, int fromB, int count, float c, int fraction, bool toHalf)
     {
-        bool special = !float.IsFinite(c);
-        int largest = int.MinValue;
-        for (int k = 0; k < a.Length; k++)
-        {
-            special |= a[k].IsSpecial || b[k].IsSpecial;
-            if (a[k].Significand != 0 && b[k].Significand != 0)
-                largest = Math.Max(largest, a[k].Exponent + b[k].Exponent + 2 * point);
-        }
-        if (special)
-            return Special(a, b, c);
-        uint bits = BitConverter.SingleToUInt32Bits(c);
-        int cExponent = Math.Max((int)(bits >> 23 & 255), 1), cMantissa = (int)(bits & 0x7FFFFF) | (float.IsSubnormal(c) || c == 0 ? 0 : 0x800000);
-        cExponent -= 127;
-        if (cMantissa != 0)
-            largest = Math.Max(largest, cExponent);
-        if (largest == int.MinValue)
-            return 0;
-        // All terms in units of 2^(largest - fraction), cut toward zero.
+        ref int exponentA = ref a.Exponents[fromA], exponentB = ref b.Exponents[fromB];
+        Vector128<int> most = Vector128.LoadUnsafe(ref exponentA) + Vector128.LoadUnsafe(ref exponentB);
+        for (int k = 4; k < count; k += 4)
+            most = Vector128.Max(most, Vector128.LoadUnsafe(ref exponentA, (nuint)k) + Vector128.LoadUnsafe(ref exponentB, (nuint)k));
+        int largest = Math.Max(Math.Max(most[0], most[1]), Math.Max(most[2], most[3]));
+        if (largest > Special / 2 || !float.IsFinite(c))
+            return NotFinite(a.Values.AsSpan(fromA, count), b.Values.AsSpan(fromB, count), c);
+        // Nothing to add. A sum that is zero is +0.
+        if (largest < Zero / 2)
+            return c == 0 ? 0 : c;
+        if (c != 0)
+            largest = Math.Max(largest, Math.Max((int)(BitConverter.SingleToUInt32Bits(c) >> 23 & 255), 1) - 127);
+        // All terms in units of 2^(largest - fraction), cut toward zero: at most 2^(fraction + 2) of them each.
         int unit = largest - fraction;
-        long sum = Align(cMantissa, cExponent - 23 - unit);
-        if (float.IsNegative(c))
-            sum = -sum;
-        for (int k = 0; k < a.Length; k++)
-        {
-            int product = a[k].Significand * b[k].Significand;
-            long term = Align(Math.Abs((long)product), a[k].Exponent + b[k].Exponent - unit);
-            sum += product < 0 ? -term : term;
-        }
+        double scale = PowerOfTwo(-unit);
+        ref double valueA = ref a.Values[fromA], valueB = ref b.Values[fromB];
+        Vector256<double> terms = Vector256<double>.Zero, scales = Vector256.Create(scale);
+        for (int k = 0; k < count; k += 4)
+            terms += Vector256.Truncate(Vector256.LoadUnsafe(ref valueA, (nuint)k) * Vector256.LoadUnsafe(ref valueB, (nuint)k) * scales);
+        long sum = (long)(Vector256.Sum(terms) + Math.Truncate(c * scale));
         if (sum == 0)
             return 0;
-        return toHalf ? (float)(Half)HalfVectors.ToOdd(Math.ScaleB((double)sum, unit)) : Truncate(sum, unit);
+        return toHalf ? (float)(Half)HalfVectors.ToOdd(sum * PowerOfTwo(unit)) : Truncate(sum, unit);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static long Align(long value, int shift) => shift >= 0 ? value << Math.Min(shift, 62) : shift < -62 ? 0 : value >> -shift;
+    private static double PowerOfTwo(int exponent) => BitConverter.Int64BitsToDouble((long)(exponent + 1023) << 52);
 
     private static float Truncate(long sum, int unit)
     {
@@ -99,13 +92,11 @@ internal static class TensorCore
         return BitConverter.UInt32BitsToSingle(bits | (negative ? 0x80000000 : 0));
     }
 
-    private static float Special(ReadOnlySpan<Operand> a, ReadOnlySpan<Operand> b, float c)
+    private static float NotFinite(ReadOnlySpan<double> a, ReadOnlySpan<double> b, float c)
     {
         double sum = c;
         for (int k = 0; k < a.Length; k++)
-            sum += Value(a[k]) * Value(b[k]);
+            sum += a[k] * b[k];
         return double.IsNaN(sum) ? BitConverter.UInt32BitsToSingle(0x7FFFFFFF) : (float)sum;
-
-        static double Value(in Operand operand) => operand.IsSpecial ? operand.Value : Math.ScaleB(operand.Significand, operand.Exponent);
     }
 }

@@ -43,7 +43,7 @@ internal sealed unsafe partial class Warp
     public readonly AsyncCopies.Queue Copies = new();
 
     /// <summary>Room for the factors of mma.</summary>
-    public (TensorCore.Operand[] Rows, TensorCore.Operand[] Columns)? Fragments;
+    public (TensorCore.Operands Rows, TensorCore.Operands Columns)? Fragments;
 
     /// <summary>Instructions that the block had executed at the last one that asked.</summary>
     public long Clock;

@@ -59,6 +59,36 @@ public class KernelCountersTests
         Assert.Equal(3 * 32, Line(kernel, counters, 12).Flops);
     }
 
+    /// <summary>ldmatrix reads 8 rows of 16 bytes in a pass, if they are in different banks; cp.async fills with zeros what it need not read.</summary>
+    [SkippableTheory]
+    [InlineData(16, 4)]
+    [InlineData(64, 16)]
+    [InlineData(128, 32)]
+    public void MatricesAndAsynchronousCopiesAreCounted(int pitch, int passes)
+    {
+        using var module = EmulatedModule.Cuda("""
+            extern "C" __global__ void matrices(const char* from, unsigned* to, int pitch, int valid)
+            {
+                __shared__ __align__(128) char tile[32 * 128];
+                unsigned at = (unsigned)__cvta_generic_to_shared(tile) + threadIdx.x * pitch, r[4];
+                asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"(at), "l"(__cvta_generic_to_global(from + threadIdx.x * 16)), "r"(threadIdx.x < valid ? 16 : 0));
+                asm volatile("cp.async.wait_all;");
+                __syncwarp();
+                asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at));
+                to[threadIdx.x] = r[0] + r[1] + r[2] + r[3];
+            }
+            """);
+        DecodedKernel kernel = module["matrices"];
+        var counters = new KernelCounters(kernel);
+        module.Options = new LaunchOptions { Mode = ExecutionMode.Counted, Counters = counters };
+        module.Run("matrices", 1, 32, 0, module.Upload(new byte[512]), module.Allocate(128), pitch, 10);
+        InstructionCounts Of(Opcode opcode) => counters.Instructions[Array.FindIndex(kernel.Code, each => each.Opcode == opcode)];
+        InstructionCounts copy = Of(Opcode.CpAsync), matrix = Of(Opcode.Ldmatrix);
+        Assert.Equal((1, 5, 160), (copy.GlobalRequests, copy.GlobalSectors, copy.GlobalBytes));
+        Assert.Equal((1, passes, 512), (copy.SharedRequests, copy.SharedPasses, copy.SharedBytes));
+        Assert.Equal((1, passes, 512), (matrix.SharedRequests, matrix.SharedPasses, matrix.SharedBytes));
+    }
+
     [SkippableFact]
     public void DivergenceIsCountedWhereLanesPart()
     {

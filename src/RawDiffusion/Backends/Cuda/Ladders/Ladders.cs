@@ -5,6 +5,7 @@ public static class Ladders
 {
     public static IReadOnlyList<Ladder> All { get; } =
     [
+        MatMulLadder.Ladder,
         AttentionLadder.Forward, AttentionLadder.Backward,
         .. NormLadders.All,
     ];
