@@ -16,6 +16,9 @@ public partial class CudaBackend
 
         private const int Threads = 256, Rows = 8, ScratchFloats = 4096, MostParts = 64, Piece = 256;
 
+        // Of the results: the count of blocks that arrived, in a line of its own, since all look at it.
+        private const int ArrivedFloats = 32;
+
         // Of the hidden layers; the kernel is compiled for each.
         private static readonly int[] s_widths = [32, 64, 128, 256];
 
@@ -27,8 +30,9 @@ public partial class CudaBackend
         private readonly MlpTrainStorages _storages;
         private readonly CudaKernel _kernel;
         private readonly int _parts, _blocks, _sharedBytes;
-        private readonly DeviceBuffer _components, _steps, _turned, _partGradients, _partLosses, _squares, _results, _arrived;
+        private readonly DeviceBuffer _components, _steps, _turned, _partGradients, _partLosses, _squares, _results;
         private readonly MlpTrainStep[] _moves = new MlpTrainStep[MostSteps];
+        private readonly float[] _downloaded = new float[2 * MostSteps];
 
         /// <param name="blocks">The most blocks to use; null: what suits the device. The bits are the same.</param>
         /// <exception cref="NotSupportedException">The kernel or the device cannot do it: <see cref="Obstacle"/>.</exception>
@@ -49,8 +53,7 @@ public partial class CudaBackend
             _partGradients = Take((long)_parts * length, "gradients of parts");
             _partLosses = Take(_parts, "losses of parts");
             _squares = Take(CeilDiv(length, Piece), "squares");
-            _results = Take(2 * MostSteps, "losses and norms");
-            _arrived = Take(1, "blocks that arrived");
+            _results = Take(ArrivedFloats + 2 * MostSteps, "losses and norms");
             _components.CopyFrom(mixture);
             // Between parameters the arena has gaps, which are read with the rest.
             _partGradients.Clear();
@@ -88,16 +91,17 @@ public partial class CudaBackend
                 _moves[i] = new MlpTrainStep(moves[i], maxNorm);
             lock (_backend._stagingLock)
                 _backend._staging.Upload<MlpTrainStep>(_moves.AsSpan(0, moves.Length), _steps.Pointer);
-            _arrived.Clear();
             _results.Clear();
             _kernel.LaunchWith(Arguments(moves), _blocks, Threads, _sharedBytes);
-            _results.CopyTo(losses[..moves.Length]);
-            _results.CopyTo(norms[..moves.Length], MostSteps * sizeof(float));
+            var results = _downloaded.AsSpan(0, 2 * moves.Length);
+            _results.CopyTo(results, ArrivedFloats * sizeof(float));
+            results[..moves.Length].CopyTo(losses);
+            results[moves.Length..].CopyTo(norms);
         }
 
         public void Dispose()
         {
-            foreach (var buffer in (ReadOnlySpan<DeviceBuffer>)[_components, _steps, _turned, _partGradients, _partLosses, _squares, _results, _arrived])
+            foreach (var buffer in (ReadOnlySpan<DeviceBuffer>)[_components, _steps, _turned, _partGradients, _partLosses, _squares, _results])
                 buffer.Dispose();
         }
 
@@ -125,9 +129,9 @@ public partial class CudaBackend
                 PartGradient = _partGradients.Pointer,
                 PartLoss = _partLosses.Pointer,
                 Squares = _squares.Pointer,
-                Losses = _results.Pointer,
-                Norms = _results.Pointer + MostSteps * sizeof(float),
-                Arrived = _arrived.Pointer,
+                Losses = _results.Pointer + ArrivedFloats * sizeof(float),
+                Norms = _results.Pointer + (ArrivedFloats + moves.Length) * sizeof(float),
+                Arrived = _results.Pointer,
                 StepCount = moves.Length,
                 Batch = _shape.Batch,
                 Parts = _parts,
