@@ -5,6 +5,7 @@ using BenchmarkDotNet.Loggers;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using RawDiffusion.Backends;
 using RawDiffusion.Backends.Cuda;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Peers;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Ops;
@@ -28,9 +29,10 @@ public class LaunchBenchmark
     private Storage _x = null!, _y = null!;
     private Tensor _tensor = null!, _leaf = null!;
     private Trainer _direct = null!, _recorded = null!;
-
-    /// <summary>Kernels that a training step of the MNIST UNet launches call by call.</summary>
-    public long LaunchesPerStep { get; private set; }
+    private Tensor _images = null!, _loss = null!;
+    private ScalarTrace _losses = null!;
+    private StepGraph _graph = null!;
+    private float[] _pixels = [];
 
     [GlobalSetup]
     public void Setup()
@@ -40,15 +42,18 @@ public class LaunchBenchmark
         (_x, _y) = (_tensor.Storage, Tensor.Zeros([64], _gpu).Storage);
         _direct = PeerModels.TrainingStep(PeerModels.Mnist, 16, _gpu, records: false, clipAndAverage: true);
         _recorded = PeerModels.TrainingStep(PeerModels.Mnist, 16, _gpu, records: true, clipAndAverage: true);
+        PrepareGraph();
         var driver = (IdleDriver)_gpu.Context.Driver;
+        long launches = 0;
         for (int i = 0; i < 3; i++)
         {
+            GraphStep();
             _recorded.RunStep();
             long before = driver.Launches;
             _direct.RunStep();
-            LaunchesPerStep = driver.Launches - before;
+            launches = driver.Launches - before;
         }
-        Console.WriteLine($"// launches per step: {LaunchesPerStep}");
+        Console.WriteLine($"A training step launches {launches} kernels call by call.");
     }
 
     [Benchmark(Description = "launch of a kernel through CudaBackend", OperationsPerInvoke = Repeated)]
@@ -81,8 +86,44 @@ public class LaunchBenchmark
     [Benchmark(Description = "training step of the MNIST UNet, call by call")]
     public void DirectStep() => _direct.RunStep();
 
-    [Benchmark(Description = "training step of the MNIST UNet, recorded, with its batch")]
+    [Benchmark(Description = "the same recorded: upload of a batch, StepGraph.Run, loss kept")]
+    public void GraphStep()
+    {
+        _images.CopyFrom(_pixels);
+        _graph.Run();
+        if (_losses.IsFull)
+            _losses.Take();
+        _losses.Add(_loss);
+    }
+
+    [Benchmark(Description = "the same in the Trainer, which also draws the batch")]
     public void RecordedStep() => _recorded.RunStep();
+
+    /// <summary>A training step without a trainer: what it takes from the host are images.</summary>
+    private void PrepareGraph()
+    {
+        const int batch = 16, size = 28;
+        var model = new UNet2D(PeerModels.Mnist, new Generator(1), _gpu);
+        var noise = new Generator(2);
+        var ema = new Ema(model);
+        var times = MemoryScope.KeepForever(Tensor.Full([batch], 500, _gpu));
+        _images = Tensor.Zeros([batch, size, size, 1], _gpu);
+        _pixels = new float[_images.Count];
+        _loss = Tensor.Zeros(Shape.Scalar, _gpu);
+        _losses = new ScalarTrace(_gpu, 50);
+        var optimizer = new AdamW(model);
+        _graph = new StepGraph(_gpu, () =>
+        {
+            using var scope = new MemoryScope();
+            var loss = F.MseLoss(model.Forward(_images + Tensor.Randn(noise, _images.Shape, _gpu), times), _images);
+            loss.Backward();
+            _loss.CopyFrom(loss);
+            optimizer.ClipGradNorm(1);
+            optimizer.Step();
+            optimizer.ZeroGrad();
+            ema.Update();
+        }, optimizer, ema, noise);
+    }
 
     private sealed class Config : ManualConfig
     {

@@ -232,7 +232,7 @@ internal sealed class DevicePool(CudaContext context)
     {
         if (_recording is not null)
         {
-            throw new InvalidOperationException($"While a graph is captured memory can only come from the pool, and it has no block for {bytes} bytes. "
+            throw new GraphMemoryException($"While a graph is captured memory can only come from the pool, and it has no block for {bytes} bytes. "
                 + "Run the step once before it is captured: that leaves in the pool what the step needs.");
         }
         if (Ask(index, capacity) is { } block)

@@ -259,6 +259,7 @@ public abstract class Backend
     /// that kernels are loaded and the pool holds the memory it takes. It may neither upload nor download, and no other thread may use
     /// the device meanwhile: its work would be recorded too.
     /// </summary>
+    /// <exception cref="RecordingMemoryException">What the run before has left in the pool has been taken by another recording: run it once more.</exception>
     /// <returns>Null on a device that does at once what it is asked, where a repetition would save nothing; the work is not called then.</returns>
     public abstract RecordedWork? Record(Action work);
 

@@ -15,6 +15,9 @@ public abstract class RecordedWork : IDisposable
     public abstract void Dispose();
 }
 
+/// <summary>The work could not be recorded since memory was wanting that one more ordinary run leaves behind.</summary>
+public sealed class RecordingMemoryException(string message, Exception inner) : InvalidOperationException(message, inner);
+
 /// <summary>
 /// The numbers by which one training step differs from the next. On a device they lie in memory that the recorded kernels read, and
 /// are written there before each replay.

@@ -39,7 +39,7 @@ public sealed class StepGraph : IDisposable
     private readonly ulong[] _draws;
     private readonly StepScalars _scalars = new();
     private RecordedWork? _recorded;
-    private bool _hasRun, _isDirect;
+    private bool _hasRun, _isDirect, _hasLackedMemory;
     private int _optimizerSteps, _emaSteps;
 
     /// <param name="step">What one run does.</param>
@@ -61,7 +61,7 @@ public sealed class StepGraph : IDisposable
     public void Run()
     {
         if (_hasRun && !_isDirect && _recorded is null)
-            Record();
+            TryRecord();
         if (_recorded is null)
             _step();
         else
@@ -74,6 +74,19 @@ public sealed class StepGraph : IDisposable
         _recorded?.Dispose();
         _recorded = null;
         _isDirect = true;
+    }
+
+    private void TryRecord()
+    {
+        try
+        {
+            Record();
+        }
+        catch (RecordingMemoryException) when (!_hasLackedMemory)
+        {
+            // Another graph has taken what the first run left. This run is made call by call as well, and the next one is recorded.
+            _hasLackedMemory = true;
+        }
     }
 
     /// <summary>Records the step and takes back what that did to the counts: no step has been made by it.</summary>

@@ -95,6 +95,24 @@ public sealed class StepGraphTests : IDisposable
         }
     }
 
+    /// <summary>What the first run of one leaves in the pool is taken by the recording of the other: it runs once more.</summary>
+    [SkippableFact]
+    public void Two_steps_that_begin_together_are_both_recorded()
+    {
+        Training first = new(Emulated, "adamw"), second = new(Emulated, "adamw"), plain = new(Emulated, "adamw");
+        using var one = new StepGraph(Emulated, first.Step, first.Optimizer, first.Ema, first.Noise);
+        using var other = new StepGraph(Emulated, second.Step, second.Optimizer, second.Ema, second.Noise);
+        for (int i = 0; i < 4; i++)
+        {
+            one.Run();
+            other.Run();
+            plain.Step();
+        }
+        Assert.True(one.IsRecorded && other.IsRecorded);
+        Assert.Equal(plain.Values(), first.Values());
+        Assert.Equal(plain.Values(), second.Values());
+    }
+
     [SkippableFact]
     public void A_generator_that_is_not_named_is_an_error()
     {

@@ -25,9 +25,11 @@ public partial class CudaBackend
             recording.Capture(work);
             return recording;
         }
-        catch
+        catch (Exception e)
         {
             recording.Dispose();
+            if (e is GraphMemoryException)
+                throw new RecordingMemoryException(e.Message, e);
             throw;
         }
         finally

@@ -103,7 +103,7 @@ public sealed class CudaGraphTests : IDisposable
     [Fact]
     public void ACaptureThatNeedsNewMemorySaysToRunTheStepFirst()
     {
-        var error = Assert.Throws<InvalidOperationException>(() => CudaGraph.Capture(_context, () => _context.Allocate(1000)));
+        var error = Assert.Throws<GraphMemoryException>(() => CudaGraph.Capture(_context, () => _context.Allocate(1000)));
         Assert.Contains("no block for 1000 bytes", error.Message);
         Assert.Contains("Run the step once before", error.Message);
         AssertClean();
