@@ -4,11 +4,11 @@
 //   tn   A is [K, M], B is [K, N]          tt   A is [K, M], B is [N, K]
 //
 // Launch     grid (Batch * ceil(M / 128) * ceil(N / 128), parts of K), 256 threads, two blocks on a multiprocessor (at most 128 registers);
-//            shared memory 8 448 bytes (warp_tile), 33 792 (double_buffer). part_depth is a multiple of 16.
+//            no dynamic shared memory, static 16 640 bytes (warp_tile), 41 984 (double_buffer). part_depth is a multiple of 16.
 // Bytes      4 (2 in bfloat16) (M K ceil(N / 128) + K N ceil(M / 128)) read, L2 catches most; flops 2 M N K: 32 flops a byte in float32.
-// Limit      multiply-adds: at each k a thread reads 8 + 8 numbers in four instructions for 64 multiply-adds, 1 byte of shared memory for a
-//            multiply-add. A warp's four reads take 16 passes over the banks, its multiply-adds 64 of the 4 x 32 lanes of a
-//            multiprocessor, 16 cycles for four schedulers: both units are busy, the arithmetic one without gaps.
+// Limit      multiply-adds. At each k a thread reads 8 + 8 numbers in four instructions for 64 multiply-adds: 1 byte of shared memory for
+//            each. A warp's four reads take at most 16 passes over the banks (fewer where lanes that read the same are joined), and its 64
+//            multiply-adds 16 cycles of a multiprocessor with 128 lanes: shared memory is no narrower than the arithmetic.
 
 #include "matmul.cuh"
 #include "tensorcore.cuh"

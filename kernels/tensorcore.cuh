@@ -9,6 +9,8 @@
 // compute. One barrier a tile: the one before the copies says that everyone has left the stage they overwrite.
 #pragma once
 
+#include "scalar.cuh"
+
 #if __CUDA_ARCH__ >= 800
 
 // d += A B, A 16 x 16 and B 16 x 8 in bfloat16, two elements of neighbouring k in a register, the lower k in the lower half.
@@ -47,12 +49,10 @@ __device__ __forceinline__ unsigned to_tf32(unsigned bits)
     return to_tf32(__uint_as_float(bits));
 }
 
-// Two floats rounded to nearest-even bfloat16, low in the lower half: an accumulator's d[0], d[1] as a fragment of the next product.
+// An accumulator's d[0], d[1] rounded to bfloat16, as a fragment of the next product.
 __device__ __forceinline__ unsigned pack_bf16(float low, float high)
 {
-    unsigned y;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-    return y;
+    return round_to_bfloat16_pair(low, high);
 }
 
 // Where a generic pointer into shared memory points, for the instructions below.

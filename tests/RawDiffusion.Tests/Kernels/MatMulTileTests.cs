@@ -106,6 +106,19 @@ public class MatMulTileTests
         Multiply(device, MatMulLadder.MultiStageBFloat16, null, new MatMulGeometry(1, 40, 40, 40, false, false, 0, 0), true, false);
     }
 
+    /// <summary>Hopper's tensor cores add more terms at a time and keep one bit more.</summary>
+    [SkippableFact]
+    public void HopperMultipliesByTheSameKernels()
+    {
+        TestNvrtc.Require();
+        using var device = new Emulated(computeCapability: 90).New();
+        foreach (var rung in (Rung[])[MatMulLadder.MultiStageTf32, MatMulLadder.MultiStageBFloat16, MatMulLadder.DoubleBuffer])
+        {
+            Multiply(device, rung, CudaBackend.TilesOf(rung)[0], new MatMulGeometry(1, 136, 264, 40, false, false, 0, 0), true, true);
+            Multiply(device, rung, CudaBackend.TilesOf(rung)[^1], new MatMulGeometry(2, 70, 30, 33, true, true, 70 * 33, 0), true, false);
+        }
+    }
+
     /// <summary>Thin products have tiles of their own in either type, and in any precision.</summary>
     [SkippableTheory]
     [InlineData(100, 3, 700)]
