@@ -20,10 +20,11 @@ internal static class BenchCommand
         ["markdown"] = MarkdownPage.Write,
         ["csv"] = CsvTable.Write,
         ["json"] = report => report.ToJson() + "\n",
+        ["html"] = HtmlPage.Write,
     };
 
     /// <summary>What <c>--out</c> writes, and as what.</summary>
-    private static readonly (string File, string Format)[] s_files = [("bench.md", "markdown"), ("bench.csv", "csv"), ("bench.json", "json")];
+    private static readonly (string File, string Format)[] s_files = [("bench.md", "markdown"), ("bench.csv", "csv"), ("bench.json", "json"), ("bench.html", "html")];
 
     public static Command Create()
     {
