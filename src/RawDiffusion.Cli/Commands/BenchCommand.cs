@@ -66,6 +66,8 @@ internal static class BenchCommand
             Precision[] wanted = [.. (parsed.GetValue(precisions) ?? []).Select(Precisions.Parse)];
             using var target = Open(device.Name(parsed), parsed.GetValue(seconds));
             var plan = new BenchPlan([.. cases.SelectMany(each => Cases(each, target.CountsOnly))], variants, wanted.Length > 0 ? wanted : target.Device.Precisions);
+            foreach (var precision in plan.Precisions.Except(target.Device.Precisions))
+                throw new ArgumentException($"the {target.Device.Name} device does not compute in {precision.Name()}; it does in {string.Join(", ", target.Device.Precisions.Select(p => p.Name()))}");
             var facts = Facts(target, parsed.Tokens.Select(token => token.Value));
             var report = Run(target, plan, facts, kind == "table" ? ConsoleReporter.ForStandardOutput() : new PlainReporter(Console.Error));
             Show(report, kind, parsed.GetValue(folder));

@@ -3,7 +3,7 @@ namespace RawDiffusion.Verification.Bench;
 /// <summary>An operation that can be benchmarked at any shape, written as text.</summary>
 public sealed record BenchOperation
 {
-    /// <summary>As it is given on the command line.</summary>
+    /// <summary>As it is given on the command line, and as its ladder is called.</summary>
     public required string Name { get; init; }
 
     /// <summary>What it computes, in a few words.</summary>
@@ -26,9 +26,6 @@ public sealed record BenchOperation
 
     /// <summary>Whether it is computed in bfloat16 too; random numbers, the noise schedule and optimizers are not.</summary>
     public bool HasBFloat16 { get; init; } = true;
-
-    /// <summary>The name of its ladder.</summary>
-    public string Ladder { get => field ?? Name; init; } = null!;
 
     /// <summary>The case of a shape.</summary>
     /// <exception cref="ArgumentException">The text is no shape; the message shows the form and an example.</exception>

@@ -39,7 +39,7 @@ public sealed class BenchRunner(BenchTarget target)
                     continue;
                 if (plan.Wants(BenchRow.Chosen))
                     yield return Measure(operation, data, precision, null);
-                foreach (var rung in target.Rungs(operation.Ladder))
+                foreach (var rung in target.Rungs(operation.Name))
                 {
                     if (rung.Precision == precision && plan.Wants(rung.Name))
                         yield return Measure(operation, data, precision, rung);
@@ -52,7 +52,7 @@ public sealed class BenchRunner(BenchTarget target)
 
     /// <summary>How many rows <see cref="Run"/> makes.</summary>
     public int Count(BenchPlan plan) => plan.Cases.Sum(each => plan.Precisions.Where(precision => Computes(each.Operation, precision)).Sum(precision =>
-        (plan.Wants(BenchRow.Chosen) ? 1 : 0) + target.Rungs(each.Operation.Ladder).Count(rung => rung.Precision == precision && plan.Wants(rung.Name))
+        (plan.Wants(BenchRow.Chosen) ? 1 : 0) + target.Rungs(each.Operation.Name).Count(rung => rung.Precision == precision && plan.Wants(rung.Name))
         + (plan.Wants(BenchRow.Cublas) && each.Case.Product is not null && target.HasCublas ? 1 : 0)));
 
     private bool Computes(BenchOperation operation, Precision precision) => target.Device.Precisions.Contains(precision) && precision switch

@@ -35,7 +35,7 @@ public class CudaTarget(CudaBackend device, double secondsPerRow, IReadOnlyList<
     private DeviceTimer Timer => _timer ??= new DeviceTimer(_device);
 
     public override IReadOnlyList<Rung> Rungs(string operation) =>
-        [.. _ladders.Where(ladder => ladder.Operation.Equals(operation, StringComparison.OrdinalIgnoreCase)).SelectMany(ladder => ladder.Rungs)];
+        [.. _ladders.Where(ladder => SameName(ladder.Operation, operation)).SelectMany(ladder => ladder.Rungs)];
 
     public override IDisposable Use(Rung rung) => _device.Use(rung);
 
@@ -62,6 +62,10 @@ public class CudaTarget(CudaBackend device, double secondsPerRow, IReadOnlyList<
 
     /// <summary>Goes on with another device.</summary>
     protected void Replace(CudaBackend device) => _device = device;
+
+    /// <summary>Ladders are called as the table of operations calls them, <c>conv2d-grad-input</c>, which hyphens tell from <c>conv2dGradInput</c>.</summary>
+    private static bool SameName(string ladder, string operation) =>
+        ladder.Replace("-", "", StringComparison.Ordinal).Equals(operation, StringComparison.OrdinalIgnoreCase);
 
     private CublasProduct? FindCublas()
     {

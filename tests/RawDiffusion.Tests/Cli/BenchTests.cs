@@ -28,7 +28,7 @@ public class BenchTests : IDisposable
         string[] facts = [.. report.Facts.Select(fact => fact.Name)];
         Assert.Superset(new HashSet<string>(["date", "device", "commit", "command"]), facts.ToHashSet());
         Assert.StartsWith("rawdiffusion bench matmul --device cpu --shapes 16x16x16 8x8x8nt", report.Facts.Single(fact => fact.Name == "command").Value);
-        Assert.All((string[])["bench.md", "bench.csv"], file => Assert.Contains("8x8x8nt", File.ReadAllText(Path.Combine(_folder, file))));
+        Assert.All((string[])["bench.md", "bench.csv", "bench.html"], file => Assert.Contains("8x8x8nt", File.ReadAllText(Path.Combine(_folder, file))));
         foreach (string file in Directory.EnumerateFiles(_folder))
             Assert.StartsWith("bench.", Path.GetFileName(file));
     }

@@ -23,7 +23,7 @@ internal static class RooflinePlot
         string[] precisions = [.. s_precisions.Where(precision => rows.Any(row => row.Precision == precision))];
         double top = precisions.Max(peaks.Arithmetic), bottom = rows.Min(row => row.TeraflopsPerSecond!.Value);
         double ridge = top * 1e3 / peaks.Copy;
-        var x = new LogAxis(0.6 * rows.Min(row => row.Intensity), 2.5 * Math.Max(ridge, rows.Max(row => row.Intensity)), Left, Width - Right);
+        var x = new LogAxis(0.6 * Math.Min(ridge / 2, rows.Min(row => row.Intensity)), 2.5 * Math.Max(ridge, rows.Max(row => row.Intensity)), Left, Width - Right);
         var y = new LogAxis(Math.Min(0.5 * bottom, top / 30), 2 * Math.Max(top, rows.Max(row => row.TeraflopsPerSecond!.Value)), Height - Bottom, Top);
 
         var content = new List<object>(Frame(x, y));
