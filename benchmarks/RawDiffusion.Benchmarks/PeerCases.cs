@@ -1,13 +1,6 @@
 using System.Text.Json.Nodes;
-using RawDiffusion.Diffusion.Data;
-using RawDiffusion.Diffusion.Models;
-using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Peers;
-using RawDiffusion.Diffusion.Processes;
-using RawDiffusion.Diffusion.Training;
-using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Ops;
-using RawDiffusion.Optim;
 
 namespace RawDiffusion.Benchmarks;
 
@@ -27,7 +20,7 @@ internal static class PeerCases
                 Number("batch"), Number("size"), Number("inputs"), Number("outputs"), Number("kernel"), Number("stride"), request["what"]!.GetValue<string>()),
             "group_norm" => GroupNorm(Number("batch"), Number("size"), Number("channels"), Number("groups"), Flag("silu")),
             "attention" => Attention(Number("batch"), Number("heads"), Number("queries"), Number("keys"), Number("dim")),
-            "mlp_step" => MlpStep(Number("batch")),
+            "mlp_step" => PeerModels.ToyStep(Number("batch"), Device.Cpu).RunStep,
             "unet_step" => PeerModels.TrainingStep(PeerModels.Mnist, Number("batch"), Device.Cpu).RunStep,
             "unet_sample" => PeerModels.Sampling(PeerModels.Mnist, Number("count"), Number("steps"), Device.Cpu, Precision.Float32, records: false, out _),
             var unknown => throw new ArgumentException($"unknown operation '{unknown}'"),
@@ -79,20 +72,6 @@ internal static class PeerCases
         var q = Random(batch, queries, heads, dim).RequireGrad();
         Tensor k = Random(batch, keys, heads, dim).RequireGrad(), v = Random(batch, keys, heads, dim).RequireGrad();
         return ForwardBackward(() => F.ScaledDotProductAttention(q, k, v), Random(batch, queries, heads, dim), q, k, v);
-    }
-
-    /// <summary>One whole step of the preset: data, noise, forward, backward, clipping, AdamW and moving average.</summary>
-    private static Action MlpStep(int batch)
-    {
-        var data = new EightGaussians();
-        var schedule = new DiscreteSchedule(new LinearSchedule());
-        var model = new MlpDenoiser(s_generator, Device.Cpu);
-        var optimizer = new AdamW(model.NamedParameters(), 1e-3);
-        var ema = new Ema(model, 0.999);
-        var trainer = new Trainer(
-            new TrainingState(model, WeightFiles.Plain(model), optimizer, ema), new TrainingConfig { Steps = int.MaxValue, Batch = batch },
-            (_, count) => new NoisedBatch(model.Forward, schedule, data.Sample(count, s_generator, Device.Cpu), null, s_generator));
-        return trainer.RunStep;
     }
 
     private static void InScope(Func<Tensor> run)

@@ -9,7 +9,7 @@ switch (args)
 {
     case ["peer"]:
         new PeerServer(
-            request => new PeerCase([("ours", PeerCases.Create(request))]), synchronize: null,
+            request => new PeerCase([new PeerLane("ours", PeerCases.Create(request))]), synchronize: null,
             new Dictionary<string, Func<JsonObject, JsonObject>>
             {
                 ["peak"] = _ => new JsonObject { ["gflops"] = PeakFlops.Fma() },

@@ -63,6 +63,8 @@ def cases(tiny):
     for network in ("mnist",) if tiny else ("mnist", "cifar"):
         yield (f"clip + AdamW + average, {PARAMETERS[network]:,} parameters", ("fp32",),
                {**bench("adamwClipEma"), "shape": str(PARAMETERS[network])}, "optimizer", dict(network=network))
+    batch = 8 if tiny else 512
+    yield f"2-D MLP training step, 3x128, batch {batch}", ("fp32",), {"op": "toy_step", "batch": batch, "atOnce": 200}, "toy_step", dict(batch=batch)
     for network in ("mnist",) if tiny else ("mnist", "cifar"):
         batch = 2 if tiny else 128
         yield (f"UNet training step, {network}, {PARAMETERS[network]:,} parameters, batch {batch}", PRODUCTS,
@@ -263,7 +265,7 @@ def main():
         for precision in precisions:
             if options.only not in name or precision not in wanted:
                 continue
-            autotune = maker.startswith("unet") or options.autotune_operations
+            autotune = maker.endswith(("_step", "_sample")) or options.autotune_operations
             lanes = Torch(options.device, maker, arguments, precision, autotune)
             row = row_of(name, precision, *compare_safely(ours, lanes, request, precision, options))
             lanes.close()

@@ -11,6 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from torch_mlp import MlpDenoiser
 from torch_unet import CONFIGS, SIZES, UNet, attend
 
 NCHW, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
@@ -181,6 +182,29 @@ def unet_step(device, precision, autotune, network, batch):
     return lanes_of(build, device, True, autotune)
 
 
+def toy_step(device, precision, autotune, batch):
+    """A step of the 2-D model: fresh data of eight Gaussians, noise, three layers of 128, clipped AdamW, moving average."""
+    def build(layout, wrap):
+        torch.manual_seed(0)
+        model = MlpDenoiser().to(device)
+        update = Update(list(model.parameters()), device == "cuda", device)
+        forward = wrap(model)
+        angles = torch.arange(8, device=device) * (2 * math.pi / 8)
+        modes = 2 * torch.stack([torch.cos(angles), torch.sin(angles)], 1)
+        bars = alpha_bar(device)
+        alpha, sigma = bars.sqrt()[:, None], (1 - bars).sqrt()[:, None]
+
+        def step():
+            x0 = modes[torch.randint(8, (batch,), device=device)] + 0.1 * torch.randn(batch, 2, device=device)
+            i = torch.randint(STEPS, (batch,), device=device)
+            eps = torch.randn_like(x0)
+            update.adamw.zero_grad(set_to_none=True)
+            F.mse_loss(forward(alpha[i] * x0 + sigma[i] * eps, i.float()), eps).backward()
+            update.step()
+        return step
+    return lanes_of(build, device, False, autotune)
+
+
 def unet_sample(device, precision, autotune, network, count, steps):
     """DDIM with eta 0 from noise to images. In the lane "CUDA graph" the network's forward pass is the graph."""
     def build(layout, wrap):
@@ -226,5 +250,5 @@ def unet_sample(device, precision, autotune, network, count, steps):
 
 MAKERS = {
     "matmul": matmul, "conv": conv, "group_norm_silu": group_norm_silu, "attention": attention, "optimizer": optimizer,
-    "unet_step": unet_step, "unet_sample": unet_sample,
+    "toy_step": toy_step, "unet_step": unet_step, "unet_sample": unet_sample,
 }

@@ -67,26 +67,44 @@ internal static class PeerCommand
                     [.. request["operations"]!.AsArray().Select(name => name!.GetValue<string>())], Text(request, "shape"), device, precision);
             case "unet_step":
             {
-                var lanes = new List<(string, Action)>();
+                var lanes = new List<PeerLane>();
                 var owned = new List<IDisposable>();
                 foreach (bool records in Ways(device))
                 {
                     var trainer = PeerModels.TrainingStep(
                         PeerModels.Find(Text(request, "network")), Number(request, "batch"), device, precision, clipAndAverage: true, records);
-                    lanes.Add((Lane(records), trainer.RunStep));
+                    lanes.Add(new PeerLane(Lane(records), trainer.RunStep));
                     owned.Add(trainer);
+                }
+                return new PeerCase(lanes, owned);
+            }
+            case "toy_step":
+            {
+                var lanes = new List<PeerLane>();
+                var owned = new List<IDisposable>();
+                foreach (bool records in Ways(device))
+                {
+                    var trainer = PeerModels.ToyStep(Number(request, "batch"), device, records);
+                    lanes.Add(new PeerLane(Lane(records), trainer.RunStep));
+                    owned.Add(trainer);
+                }
+                int steps = Number(request, "atOnce");
+                if (PeerModels.FusedToySteps(Number(request, "batch"), steps, device, out var fused) is { } run)
+                {
+                    lanes.Add(new PeerLane("one kernel", run, steps));
+                    owned.Add(fused!);
                 }
                 return new PeerCase(lanes, owned);
             }
             case "unet_sample":
             {
-                var lanes = new List<(string, Action)>();
+                var lanes = new List<PeerLane>();
                 var owned = new List<IDisposable>();
                 foreach (bool records in Ways(device))
                 {
                     var sample = PeerModels.Sampling(
                         PeerModels.Find(Text(request, "network")), Number(request, "count"), Number(request, "steps"), device, precision, records, out var network);
-                    lanes.Add((Lane(records), sample));
+                    lanes.Add(new PeerLane(Lane(records), sample));
                     if (network is not null)
                         owned.Add(network);
                 }

@@ -1,4 +1,6 @@
 using RawDiffusion.Backends;
+using RawDiffusion.Backends.Cuda;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
@@ -59,6 +61,41 @@ public static class PeerModels
         { Records = records };
     }
 
+    /// <summary>A step of the preset eight-gaussians: fresh data, noise, the network of three layers of 128, clipped AdamW, average.</summary>
+    /// <param name="records">Whether a GPU may be given the step as a whole.</param>
+    public static Trainer ToyStep(int batch, Backend device, bool records = true)
+    {
+        var (model, schedule, state, noise) = Toy(device);
+        var data = new PointData("eight-gaussians", new EightGaussians());
+        return new Trainer(
+            state, new TrainingConfig { Steps = int.MaxValue, Batch = batch },
+            (first, count) => new NoisedBatch(model.Forward, schedule, data.Draw(first, count, 0, device).X, null, noise))
+        { Records = records };
+    }
+
+    /// <summary>The same as one kernel that makes many steps in a launch; null where the device cannot.</summary>
+    /// <param name="steps">Steps of one call, at most <see cref="FusedMlpTraining.MostSteps"/>.</param>
+    public static Action? FusedToySteps(int batch, int steps, Backend device, out IDisposable? training)
+    {
+        var (model, schedule, state, noise) = Toy(device);
+        var data = new PointData("eight-gaussians", new EightGaussians());
+        var layers = FusedTraining.Layers(model);
+        var problem = FusedTraining.Problem(model, new EightGaussians(), data.Stream(0, 0), schedule, noise, MlpTarget.Noise, batch);
+        training = null;
+        if (FusedMlpTraining.Obstacle(layers, problem, state.Optimizer, state.Ema) is not null)
+            return null;
+        var fused = new FusedMlpTraining(layers, problem, (AdamOptimizer)state.Optimizer, state.Ema, maxNorm: 1);
+        training = fused;
+        var moves = new FusedMlpStep[steps];
+        long sample = 0;
+        return () =>
+        {
+            for (int i = 0; i < moves.Length; i++, sample += batch)
+                moves[i] = new FusedMlpStep(1e-3, sample);
+            fused.Run(moves);
+        };
+    }
+
     /// <summary>From noise to images by DDIM with eta 0.</summary>
     /// <param name="network">To be disposed of when the last images are made; null where the network is called kernel by kernel.</param>
     public static Action Sampling(UNet2DConfig config, int count, int steps, Backend device, Precision precision, bool records, out RecordedNetwork? network)
@@ -78,6 +115,16 @@ public static class PeerModels
             using var scope = new MemoryScope();
             Sampler.Ddim(denoiser, Tensor.Randn(generator, shape, device), times, generator);
         };
+    }
+
+    private static (MlpDenoiser Model, DiscreteSchedule Schedule, TrainingState State, Generator Noise) Toy(Backend device)
+    {
+        device.AllowTf32 = false;
+        var noise = new Generator(0);
+        var model = new MlpDenoiser(new Generator(1), device);
+        var schedule = new DiscreteSchedule(new LinearSchedule(), device: device);
+        var state = new TrainingState(model, WeightFiles.Plain(model), new AdamW(model.NamedParameters(), 1e-3), new Ema(model, 0.999), ("noise", noise));
+        return (model, schedule, state, noise);
     }
 
     /// <summary>One evaluation of a network without the tape, as in sampling.</summary>

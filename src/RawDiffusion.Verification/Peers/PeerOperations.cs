@@ -21,14 +21,14 @@ public static class PeerOperations
                 bound.Add(ready);
                 owned.Add(ready);
             }
-            var lanes = new List<(string, Action)> { ("call by call", Run) };
+            var lanes = new List<PeerLane> { new("call by call", Run) };
             Run();
             if (device.Record(Run) is { } recorded)
             {
                 // Graphs first: they use the memory of the cases.
                 owned.Insert(0, recorded);
                 var scalars = new StepScalars { AdamW = new AdamWStep(1e-3, 0.9, 0.999, 1e-8, 0.01, true, 0.5, 0.5), EmaDecay = 0.999 };
-                lanes.Add(("recorded", () => recorded.Replay(scalars)));
+                lanes.Add(new PeerLane("recorded", () => recorded.Replay(scalars)));
             }
             return new PeerCase(lanes, owned);
         }

@@ -3,10 +3,14 @@ using System.Text.Json.Nodes;
 
 namespace RawDiffusion.Verification.Peers;
 
-/// <summary>A computation that is timed: its ways of being made by name, each one call, and what to give back afterwards.</summary>
-public sealed class PeerCase(IReadOnlyList<(string Lane, Action Run)> lanes, params IReadOnlyList<IDisposable> owned) : IDisposable
+/// <summary>A way of making a computation.</summary>
+/// <param name="Times">How often a call makes it.</param>
+public sealed record PeerLane(string Name, Action Run, int Times = 1);
+
+/// <summary>A computation that is timed: its ways of being made, and what to give back afterwards.</summary>
+public sealed class PeerCase(IReadOnlyList<PeerLane> lanes, params IReadOnlyList<IDisposable> owned) : IDisposable
 {
-    public IReadOnlyList<(string Lane, Action Run)> Lanes => lanes;
+    public IReadOnlyList<PeerLane> Lanes => lanes;
 
     public void Dispose()
     {
@@ -55,8 +59,8 @@ public sealed class PeerServer(
                     key = wanted;
                 }
                 var medians = new JsonObject();
-                foreach (var (lane, run) in current!.Lanes)
-                    medians[lane] = Median(run, seconds, Number(request, "warmups", 2), Number(request, "least", 3));
+                foreach (var lane in current!.Lanes)
+                    medians[lane.Name] = Median(lane.Run, seconds, Number(request, "warmups", 2), Number(request, "least", 3)) / lane.Times;
                 Answer(replies, medians);
             }
             catch (Exception e) when (e is ArgumentException or NotSupportedException or InvalidOperationException or OutOfMemoryException)

@@ -25,9 +25,10 @@ public class PeerTests
             "cpu",
             """{"op":"operations","operations":["matmul"],"shape":"8x8x8","precision":"fp32","seconds":0}""",
             """{"op":"operations","operations":["groupNormSilu","groupNormSiluGrad"],"shape":"2x16x8g4","precision":"fp32","seconds":0}""",
+            """{"op":"toy_step","batch":4,"atOnce":2,"precision":"fp32","seconds":0}""",
             """{"op":"unet_step","network":"mnist","batch":1,"precision":"fp32","seconds":0,"warmups":0,"least":1}""",
             """{"op":"unet_sample","network":"mnist","count":1,"steps":1,"precision":"fp32","seconds":0,"warmups":0,"least":1}""");
-        Assert.Equal(5, answers.Count);
+        Assert.Equal(6, answers.Count);
         Assert.All(answers.Skip(1), answer => Assert.True(Assert.Single(answer).Value!.GetValue<double>() > 0));
     }
 
@@ -40,6 +41,15 @@ public class PeerTests
             """{"op":"operations","operations":["matmul"],"shape":"16x16x16","precision":"fp32","seconds":0}""",
             """{"op":"operations","operations":["adamwClipEma"],"shape":"64","precision":"fp32","seconds":0}""");
         Assert.All(answers.Skip(1), answer => Assert.Equal(["call by call", "recorded"], answer.Select(lane => lane.Key)));
+    }
+
+    /// <summary>In the lane of one kernel a call makes many steps, and the time is that of one.</summary>
+    [SkippableFact]
+    public void The_toy_also_has_a_lane_of_one_kernel()
+    {
+        TestNvrtc.Require();
+        var answer = Ask("emulated", """{"op":"toy_step","batch":2,"atOnce":2,"precision":"fp32","seconds":0,"warmups":2,"least":1}""")[1];
+        Assert.Equal(["call by call", "recorded", "one kernel"], answer.Select(lane => lane.Key));
     }
 
     [Theory]
