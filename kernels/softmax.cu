@@ -79,7 +79,8 @@ __device__ __forceinline__ void softmax_forward(int rows, int columns, const T* 
     });
 }
 
-// gx = y (gy - sum(gy y)) from y = softmax(x), or gx = gy - exp(y) sum(gy) from its logarithm.
+// gx = y (gy - sum(gy y)) from y = softmax(x), or gx = gy - exp(y) sum(gy) from its logarithm. Rounded to bfloat16, y no longer adds up
+// to one, and where one y is almost all of it the difference would be of that rounding: the sum is divided by that of y.
 template <class T, bool Log>
 __device__ __forceinline__ void softmax_grad(
     int rows, int columns, const T* __restrict__ y, const T* __restrict__ gy, T* __restrict__ gx)
@@ -88,16 +89,21 @@ __device__ __forceinline__ void softmax_grad(
     size_t row = row_index(), first = row * columns;
     columns = row < rows ? columns : 0;
     RowPart<T> output, gradient;
-    float sum = 0;
+    float sum = 0, total = 0;
     for_parts<T>(columns, [&](int start)
     {
         output.load(y + first + start, columns - start, 0);
         gradient.load(gy + first + start, columns - start, 0);
 #pragma unroll
         for (int i = 0; i < output.count; i++)
+        {
             sum = Log ? sum + gradient.v[i] : fmaf(gradient.v[i], output.v[i], sum);
+            total += output.v[i];
+        }
     });
     sum = row_reduce<Sum>(sum, scratch);
+    if (!Log)
+        sum /= row_reduce<Sum>(total, scratch);
     for_parts<T>(columns, [&](int start)
     {
         if (is_long<T>(columns))

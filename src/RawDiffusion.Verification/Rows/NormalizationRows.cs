@@ -31,6 +31,12 @@ internal static class NormalizationRows
             yield return GroupNorm(silu, 4, [1, 33, 33, 8]);
             yield return GroupNorm(silu, 8, [3, 17, 17, 32]);
             yield return GroupNorm(silu, 32, [17, 7, 7, 64]);
+            // Whole packs of 16 bytes that hold three channels of a group and one of the next; groups of several packs.
+            yield return GroupNorm(silu, 16, [2, 7, 48]);
+            yield return GroupNorm(silu, 2, [2, 7, 64]);
+            // More pixels than a block of a GPU holds of x and gy, and of x alone.
+            yield return GroupNorm(silu, 4, [1, 35, 31, 16]);
+            yield return GroupNorm(silu, 2, [1, 42, 50, 16]);
             yield return GroupNorm(silu, 4, [2, 5, 5, 8]) with
             {
                 Description = "[2, 5, 5, 8] groups 4, mean 10 and variance 1/3",
@@ -59,6 +65,8 @@ internal static class NormalizationRows
         yield return LayerNorm([2, 3, 2, 9]);
         yield return LayerNorm([257, 128]);
         yield return LayerNorm([3, 1031]);
+        // Longer than what registers hold of a row.
+        yield return LayerNorm([2, 8200]);
         yield return new OperationCase
         {
             Operation = "layerNorm",
