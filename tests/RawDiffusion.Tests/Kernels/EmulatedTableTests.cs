@@ -1,3 +1,4 @@
+using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Verification;
 
 namespace RawDiffusion.Tests.Kernels;
@@ -9,6 +10,13 @@ namespace RawDiffusion.Tests.Kernels;
 public class EmulatedTableTests
 {
     private static readonly Emulated[] s_shuffled = [new(scheduleSeed: 1), new(scheduleSeed: 2), new(scheduleSeed: 3)];
+    private static readonly Lazy<CudaBackend> s_tf32 = new(() =>
+    {
+        TestNvrtc.Require();
+        var device = new Emulated().New();
+        device.AllowTf32 = true;
+        return device;
+    });
     private static readonly Emulated s_perturbed = new(approximationSeed: 1);
 
     public static TheoryData<string> All => OperationTableTests.All;
@@ -35,6 +43,21 @@ public class EmulatedTableTests
         foreach (var row in OperationTable.All.GroupBy(row => row.Operation).Select(rows => rows.First()))
             Check.Passes(CaseVerifier.CompareWithReference(row, device));
     }
+
+    public static TheoryData<string> InBFloat16 => OperationTableTests.InBFloat16;
+
+    public static TheoryData<string> Products => OperationTableTests.Products;
+
+    /// <summary>1.6e-2 relative, PyTorch's tolerance for bfloat16; what belongs to layers, and its gradients, stay float32.</summary>
+    [SkippableTheory]
+    [MemberData(nameof(InBFloat16))]
+    public void KernelsAgreeWithReferenceInBFloat16(string name) =>
+        Check.Passes(CaseVerifier.CompareWithReference(OperationTableTests.Case(name), Emulated.Plain.Device, Precision.BFloat16));
+
+    [SkippableTheory]
+    [MemberData(nameof(Products))]
+    public void TensorCoresAgreeWithReferenceInTf32(string name) =>
+        Check.Passes(CaseVerifier.CompareWithReference(OperationTableTests.Case(name), s_tf32.Value, Precision.Tf32));
 
     /// <summary>A GPU's approximate instructions may be off by what their documentation says; tolerances leave room for that.</summary>
     [SkippableTheory]

@@ -17,6 +17,11 @@ public class OperationTableTests
 
     public static TheoryData<string> Differentiable => Names(operationCase => operationCase.Differentiable);
 
+    public static TheoryData<string> InBFloat16 => Names(operationCase => operationCase.HasBFloat16);
+
+    /// <summary>What tensor cores may multiply.</summary>
+    public static TheoryData<string> Products => Names(operationCase => operationCase.Operation is "matmul" or "linear" or "conv2d" or "scaledDotProductAttention");
+
     public static TheoryData<string> SecondOrder => Names(operationCase => operationCase.SecondOrder);
 
     [Theory]
