@@ -43,8 +43,14 @@ public partial class CudaBackend
             OptimizerKernel("optimizer_ema_f32"), parameter.Length,
             parameter.Length, (float)(1 - decay), _recording?.Ema() ?? DevicePointer.Null, P(parameter), P(average));
 
-    public override void Accumulate(Storage x, Storage y) =>
-        LaunchElements(OptimizerKernel("optimizer_accumulate_f32"), y.Length, y.Length, P(x), P(y));
+    public override void Accumulate(Storage x, Storage y)
+    {
+        // Gradients of what flows through a network meet in its own type; those of parameters are float32.
+        if (y.DType == DType.BFloat16)
+            LaunchElements(_kernels[BinarySlots<Ops.Add>.Equal, y.DType], PacksOf(y), y.Length, P(y), P(x), P(y), 0f);
+        else
+            LaunchElements(OptimizerKernel("optimizer_accumulate_f32"), y.Length, y.Length, P(x), P(y));
+    }
 
     private CudaKernel OptimizerKernel(string name) => _kernels.Kernel("optimizer.cu", name);
 }
