@@ -57,8 +57,8 @@ internal sealed partial class KernelIndex
                 condition = opened.Groups[1].Value;
             else if (line.StartsWith("#else", StringComparison.Ordinal) || line.StartsWith("#endif", StringComparison.Ordinal))
                 condition = null;
-            else if (Macro().Match(line) is { Success: true } macro && Kernel().IsMatch(macro.Groups[3].Value))
-                _macros[macro.Groups[1].Value] = (Split(macro.Groups[2].Value), macro.Groups[3].Value, FirstSentence(comment));
+            else if (Macro().Match(line) is { Success: true } macro && ExpandUses(macro.Groups[3].Value) is var made && Kernel().IsMatch(made))
+                _macros[macro.Groups[1].Value] = (Split(macro.Groups[2].Value), made, FirstSentence(comment));
             else if (Use().Match(line) is { Success: true } use && _macros.TryGetValue(use.Groups[1].Value, out var expanded))
                 Add(Expand(expanded.Body, expanded.Parameters, Split(use.Groups[2].Value)), FirstSentence(comment), expanded.Comment, condition);
             else if (Kernel().IsMatch(line))
@@ -72,6 +72,7 @@ internal sealed partial class KernelIndex
     /// <param name="text">One declaration with its body, or several.</param>
     private void Add(string text, string before, string ofMacro, string? condition)
     {
+        text = Paste().Replace(text, "");
         var kernels = Kernel().Matches(text);
         for (int i = 0; i < kernels.Count; i++)
         {
@@ -99,11 +100,20 @@ internal sealed partial class KernelIndex
         }
     }
 
+    /// <summary>The body of a macro that is made of others.</summary>
+    private string ExpandUses(string body)
+    {
+        foreach (var (name, (parameters, made, _)) in _macros)
+            body = Regex.Replace(body, $@"\b{name}\(([^()]*)\)", use => Expand(made, parameters, Split(use.Groups[1].Value)));
+        return body;
+    }
+
+    /// <summary>With values for parameters; what ## joins is left for <see cref="Add"/>, since the values may be parameters of another macro.</summary>
     private static string Expand(string body, string[] parameters, string[] values)
     {
         for (int i = 0; i < Math.Min(parameters.Length, values.Length); i++)
             body = Regex.Replace(body, $@"\b{parameters[i]}\b", values[i]);
-        return Paste().Replace(body, "");
+        return body;
     }
 
     private static string[] Split(string list) => list.Split(',', StringSplitOptions.TrimEntries);
