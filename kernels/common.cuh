@@ -120,28 +120,3 @@ __device__ __forceinline__ typename Op::Value block_reduce(typename Op::Value va
     __syncthreads();
     return value;
 }
-
-// Four neighbouring elements from i on of an array of n; 0 beyond its end. One load where the address allows it.
-__device__ __forceinline__ float4 load_four(const float* x, unsigned i, unsigned n)
-{
-    if (i + 3 < n && (unsigned long long)(x + i) % 16 == 0)
-        return *(const float4*)(x + i);
-    return make_float4(i < n ? x[i] : 0, i + 1 < n ? x[i + 1] : 0, i + 2 < n ? x[i + 2] : 0, i + 3 < n ? x[i + 3] : 0);
-}
-
-__device__ __forceinline__ void store_four(float* y, unsigned i, unsigned n, float4 value)
-{
-    if (i + 3 < n && (unsigned long long)(y + i) % 16 == 0)
-    {
-        *(float4*)(y + i) = value;
-        return;
-    }
-    if (i < n)
-        y[i] = value.x;
-    if (i + 1 < n)
-        y[i + 1] = value.y;
-    if (i + 2 < n)
-        y[i + 2] = value.z;
-    if (i + 3 < n)
-        y[i + 3] = value.w;
-}

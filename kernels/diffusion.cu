@@ -1,11 +1,29 @@
 // What a diffusion model does beside its network: noising with the noise drawn inside, a sampler's step, the weighted squared error, and
 // the sinusoidal embedding of times.
 //
-// Launch, bytes and flops: stated at each kernel; 1-D grids, 256 threads a block.
+// Launch, bytes and flops: stated at each kernel; 1-D grids, 256 threads a block. Elements are read and written 16 bytes at a time; what a
+// sample has one of (alpha, sigma, weights) comes from the cache and is not counted in the bytes.
 // Limit: memory for all but the embedding, whose few elements take about a hundred float64 operations each; noise adds the arithmetic of
 // Philox and Box-Muller (see random.cu), still below what memory takes.
 #include "common.cuh"
 #include "philox.cuh"
+#include "scalar.cuh"
+
+// The numbers of four neighbouring elements' samples. The four may belong to different samples, where a sample is not whole fours; those
+// beyond the end use the last one's.
+__device__ __forceinline__ Pack<float> of_samples(const float* values, unsigned i, unsigned n, int size)
+{
+    Pack<float> pack;
+    if (size % 4 == 0)
+    {
+        float value = values[i / size];
+        return {value, value, value, value};
+    }
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        pack.v[k] = values[min(i + k, n - 1) / size];
+    return pack;
+}
 
 // x_t = alpha[n] x_0 + sigma[n] noise for the samples n of x0[samples, size]; the noise is returned. One thread per four elements of the
 // batch. Bytes: 12 per element; flops: 3 and the normals.
@@ -16,14 +34,13 @@ extern "C" __global__ void diffusion_forward_f32(
     unsigned block = element_index(), i = 4 * block;
     if (i >= n)
         return;
-    float4 normals = box_muller(philox_block(state, block));
-    float4 x = load_four(x0, i, n);
-    // The four may belong to different samples; those beyond the end use the last one's.
-    int s0 = i / size, s1 = min(i + 1, n - 1) / size, s2 = min(i + 2, n - 1) / size, s3 = min(i + 3, n - 1) / size;
-    store_four(noise, i, n, normals);
-    store_four(xt, i, n, make_float4(
-        alpha[s0] * x.x + sigma[s0] * normals.x, alpha[s1] * x.y + sigma[s1] * normals.y,
-        alpha[s2] * x.z + sigma[s2] * normals.z, alpha[s3] * x.w + sigma[s3] * normals.w));
+    Pack<float> z = box_muller(philox_block(state, block)), x = load_pack(x0, i, n);
+    Pack<float> a = of_samples(alpha, i, n, size), s = of_samples(sigma, i, n, size);
+    store_pack(noise, i, n, z);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        x.v[k] = a.v[k] * x.v[k] + s.v[k] * z.v[k];
+    store_pack(xt, i, n, x);
 }
 
 // DiffusionStepCoefficients of Geometry.cs in float, field for field.
@@ -54,10 +71,14 @@ extern "C" __global__ void diffusion_step_f32(
     unsigned block = element_index(), i = 4 * block;
     if (i >= n)
         return;
-    float4 noise = c.noise_scale == 0 ? make_float4(0, 0, 0, 0) : box_muller(philox_block(state, block));
-    float4 x = load_four(x_t, i, n), eps = load_four(eps_t, i, n);
-    store_four(y, i, n, make_float4(
-        step(c, x.x, eps.x, noise.x), step(c, x.y, eps.y, noise.y), step(c, x.z, eps.z, noise.z), step(c, x.w, eps.w, noise.w)));
+    Pack<float> noise = {};
+    if (c.noise_scale != 0)
+        noise = box_muller(philox_block(state, block));
+    Pack<float> x = load_pack(x_t, i, n), eps = load_pack(eps_t, i, n);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        x.v[k] = step(c, x.v[k], eps.v[k], noise.v[k]);
+    store_pack(y, i, n, x);
 }
 
 // partial[n, piece] = sum of (x - y)^2 over a piece of sample n of x and y[samples, size]. A block per piece. Bytes: 8 per element;
@@ -68,12 +89,16 @@ extern "C" __global__ void diffusion_squared_error_f32(
     __shared__ float scratch[32];
     int sample = blockIdx.x / pieces, start = (blockIdx.x - sample * pieces) * piece;
     int count = min(piece, size - start);
-    size_t first = (size_t)sample * size + start;
+    x += (size_t)sample * size + start;
+    y += (size_t)sample * size + start;
     float sum = 0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x)
+    for (int i = 4 * threadIdx.x; i < count; i += 4 * blockDim.x)
     {
-        float difference = x[first + i] - y[first + i];
-        sum += difference * difference;
+        // Both have zeros beyond the end.
+        Pack<float> a = load_pack(x, i, count), b = load_pack(y, i, count);
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            sum += (a.v[k] - b.v[k]) * (a.v[k] - b.v[k]);
     }
     sum = block_reduce<Sum>(sum, scratch);
     if (threadIdx.x == 0)
@@ -93,16 +118,19 @@ extern "C" __global__ void diffusion_weighted_mse_f32(
     losses[n] = weights[n] * (sum / size);
 }
 
-// gx[n, i] = gLosses[n] weights[n] 2 (x - y) / size. A thread per element. Bytes: 12 per element; flops: 2.
+// gx[n, i] = gLosses[n] weights[n] 2 (x - y) / size. A thread per four elements. Bytes: 12 per element; flops: 2.
 extern "C" __global__ void diffusion_weighted_mse_grad_f32(
     int n, int size, const float* __restrict__ x, const float* __restrict__ y, const float* __restrict__ weights,
     const float* __restrict__ g_losses, float* __restrict__ gx)
 {
-    unsigned i = element_index();
+    unsigned i = 4 * element_index();
     if (i >= n)
         return;
-    int sample = i / size;
-    gx[i] = 2 * g_losses[sample] * weights[sample] / size * (x[i] - y[i]);
+    Pack<float> a = load_pack(x, i, n), b = load_pack(y, i, n), w = of_samples(weights, i, n, size), g = of_samples(g_losses, i, n, size);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        a.v[k] = 2 * g.v[k] * w.v[k] / size * (a.v[k] - b.v[k]);
+    store_pack(gx, i, n, a);
 }
 
 // y[n, dim]: sin and cos of t[n] f_i, f_i = 2^(i log2_ratio), i < half = dim / 2; sines first, or cosines when flip; an odd last column

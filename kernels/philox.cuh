@@ -1,6 +1,7 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3") and what is made of its integers, the
 // same as in Philox.cs: element i takes lane i % 4 of block i / 4 of the stream.
 #pragma once
+#include "scalar.cuh"
 
 // Key = seed, counter = (offset + block, stream). PhiloxStream in C#, field for field.
 struct PhiloxState
@@ -52,10 +53,10 @@ __device__ __forceinline__ float2 box_muller(unsigned r0, unsigned r1)
 }
 
 // The four normals of a block.
-__device__ __forceinline__ float4 box_muller(uint4 r)
+__device__ __forceinline__ Pack<float> box_muller(uint4 r)
 {
     float2 first = box_muller(r.x, r.y), second = box_muller(r.z, r.w);
-    return make_float4(first.x, first.y, second.x, second.y);
+    return {first.x, first.y, second.x, second.y};
 }
 
 // A standard normal by the inverse of its distribution function: sqrt(2) erfinv(v), v in (-1, 1) exact in float.

@@ -77,7 +77,7 @@ public class WrongInputTests
     [InlineData("kernels run /nowhere.cu --budget 0", "--budget must be at least 1")]
     [InlineData("kernels run /nowhere.cu --seed x", "Cannot parse argument 'x' for option '--seed': a whole number from 0 on was expected")]
     [InlineData("kernels ptx", "Required argument missing for command: 'ptx'")]
-    [InlineData("kernels ptx shaping", "'shaping' is only a part of a name; there are: shaping_copy_b32, ")]
+    [InlineData("kernels ptx shaping", "'shaping' is only a part of a name; there are: shaping_copy_b16, ")]
     [InlineData("kernels ptx shaping_join_b32 --arch sm_80", "sm_80 is machine code; PTX is made for compute_80")]
     [InlineData("kernels ptx shaping_join_b32 --operator silu", "shaping_join_b32 is not made for operators; --operator does not apply to it")]
     [InlineData("kernels ptx elementwise_unary_f32", "elementwise_unary_f32 is made for each operator; give --operator, one of: abs, ")]

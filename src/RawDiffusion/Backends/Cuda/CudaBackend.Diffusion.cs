@@ -7,6 +7,13 @@ public partial class CudaBackend
     /// <summary>Elements of a sample whose squared errors one block adds up.</summary>
     private const int SquaredErrorPiece = 4096;
 
+    private static readonly KernelSlot s_forwardDiffusion = new("diffusion.cu", "diffusion_forward");
+    private static readonly KernelSlot s_diffusionStep = new("diffusion.cu", "diffusion_step");
+    private static readonly KernelSlot s_squaredError = new("diffusion.cu", "diffusion_squared_error");
+    private static readonly KernelSlot s_weightedMse = new("diffusion.cu", "diffusion_weighted_mse");
+    private static readonly KernelSlot s_weightedMseGrad = new("diffusion.cu", "diffusion_weighted_mse_grad");
+    private static readonly KernelSlot s_timeEmbedding = new("diffusion.cu", "diffusion_time_embedding");
+
     /// <summary><see cref="DiffusionStepCoefficients"/> as the kernel has them: <c>StepCoefficients</c>, field for field.</summary>
     private struct StepCoefficients(in DiffusionStepCoefficients c)
     {
@@ -22,14 +29,14 @@ public partial class CudaBackend
     public override void ForwardDiffusion(
         int samples, int size, PhiloxState state, Storage x0, Storage alpha, Storage sigma, Storage xt, Storage noise) =>
         LaunchElementsWith(
-            DiffusionKernel("diffusion_forward_f32"), Stream(state), FoursOf(xt), xt.Length, size, P(x0), P(alpha), P(sigma), P(xt), P(noise));
+            _kernels[s_forwardDiffusion], Stream(state), FoursOf(xt), xt.Length, size, P(x0), P(alpha), P(sigma), P(xt), P(noise));
 
     public override unsafe void DiffusionStep(in DiffusionStepCoefficients c, PhiloxState state, Storage x, Storage eps, Storage y)
     {
         // Without noise nothing is drawn, and the stream is nobody's.
         var stream = c.NoiseScale == 0 ? default : Stream(state);
         LaunchElementsWith(
-            DiffusionKernel("diffusion_step_f32"), new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&stream), y.Length, P(x), P(eps), P(y));
+            _kernels[s_diffusionStep], new StepCoefficients(c), FoursOf(y), KernelArg.Struct(&stream), y.Length, P(x), P(eps), P(y));
     }
 
     public override void WeightedMse(int samples, int size, Storage x, Storage y, Storage weights, Storage losses)
@@ -38,22 +45,20 @@ public partial class CudaBackend
             return;
         int pieces = Math.Max(1, CeilDiv(size, SquaredErrorPiece));
         using var partial = Scratch((long)samples * pieces);
-        DiffusionKernel("diffusion_squared_error_f32").Launch(
-            samples * pieces, RowThreads(Math.Min(size, SquaredErrorPiece)), 0, size, pieces, SquaredErrorPiece, P(x), P(y), partial.Pointer);
+        _kernels[s_squaredError].Launch(
+            samples * pieces, RowThreads(CeilDiv(Math.Min(size, SquaredErrorPiece), 4)), 0, size, pieces, SquaredErrorPiece, P(x), P(y), partial.Pointer);
         LaunchElements(
-            DiffusionKernel("diffusion_weighted_mse_f32"), samples, samples, size, pieces, partial.Pointer, P(weights), P(losses));
+            _kernels[s_weightedMse], samples, samples, size, pieces, partial.Pointer, P(weights), P(losses));
     }
 
     public override void WeightedMseGrad(int samples, int size, Storage x, Storage y, Storage weights, Storage gLosses, Storage gx) =>
         LaunchElements(
-            DiffusionKernel("diffusion_weighted_mse_grad_f32"), gx.Length, gx.Length, size, P(x), P(y), P(weights), P(gLosses), P(gx));
+            _kernels[s_weightedMseGrad], FoursOf(gx), gx.Length, size, P(x), P(y), P(weights), P(gLosses), P(gx));
 
     public override void TimeEmbedding(in TimeEmbeddingGeometry g, Storage t, Storage y)
     {
         // MaxPeriod^(-i / (half - FrequencyShift)) = 2^(i * ratio)
         double ratio = -Math.Log2(g.MaxPeriod) / (g.Dim / 2 - g.FrequencyShift);
-        LaunchElements(DiffusionKernel("diffusion_time_embedding_f32"), y.Length, y.Length, g.Dim, ratio, g.FlipSinToCos, P(t), P(y));
+        LaunchElements(_kernels[s_timeEmbedding], y.Length, y.Length, g.Dim, ratio, g.FlipSinToCos, P(t), P(y));
     }
-
-    private CudaKernel DiffusionKernel(string name) => _kernels.Kernel("diffusion.cu", name);
 }

@@ -64,7 +64,7 @@ public partial class CudaBackend
         var walk = new StridedWalk(g);
         for (int i = 0, stride = 1; i < walk.Rank; stride *= walk.Extent[i++])
             walk.StrideB[i] = stride;
-        CopyStrided(walk, P(x), P(y));
+        CopyStrided(walk, P(x), P(y), y.DType.Size());
     }
 
     /// <summary>Threads where each makes 16 bytes.</summary>

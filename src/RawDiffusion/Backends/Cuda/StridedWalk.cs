@@ -59,4 +59,18 @@ internal struct StridedWalk
         packs.StrideB[0] *= size;
         return packs;
     }
+
+    /// <summary>The same with runs of <paramref name="size"/> elements as the elements: strides of axis 0 are 1, those of the others and its extent multiples of the size.</summary>
+    public readonly StridedWalk InUnits(int size)
+    {
+        var units = this;
+        units.Count /= size;
+        units.Extent[0] /= size;
+        for (int axis = 1; axis < Rank; axis++)
+        {
+            units.StrideA[axis] /= size;
+            units.StrideB[axis] /= size;
+        }
+        return units;
+    }
 }

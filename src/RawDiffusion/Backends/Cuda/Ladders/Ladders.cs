@@ -8,6 +8,7 @@ public static class Ladders
         MatMulLadder.Ladder,
         AttentionLadder.Forward, AttentionLadder.Backward,
         .. NormLadders.All,
+        ShapingLadders.Permute,
     ];
 
     /// <summary>The ladder of an operation, or null where there is one way only.</summary>
