@@ -34,8 +34,7 @@ for (int step = 0; step < Steps; step++)
     optimizer.ZeroGrad();
     loss.Backward();
     optimizer.LearningRate = 2e-3 * Schedule.Cosine(step, Steps);
-    optimizer.Step();
-    ema.Update();
+    optimizer.Step(ema);
     if ((step + 1) % 500 == 0)
         Console.WriteLine($"step {step + 1}: loss {loss.Item():0.0000}");
 }

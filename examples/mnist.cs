@@ -56,8 +56,7 @@ for (int step = 0; step < steps; step++)
     loss.Backward();
     optimizer.ClipGradNorm(1);
     optimizer.LearningRate = 1e-3 * Schedule.Cosine(step, steps, warmup: steps / 20);
-    optimizer.Step();
-    ema.Update();
+    optimizer.Step(ema);
     if ((step + 1) % 50 == 0)
         Console.WriteLine($"step {step + 1}: loss {loss.Item():0.0000}");
 }

@@ -113,9 +113,8 @@ internal sealed class TrainingStep : IDisposable
         optimizer.ClipGradNorm(_config.ClipNorm ?? double.PositiveInfinity);
         if (_looksAtOnce)
             ExpectFinite(_config, _state.Step + 1, "gradient", optimizer.LastGradientNorm);
-        optimizer.Step();
+        optimizer.Step(_state.Ema);
         optimizer.ZeroGrad();
-        _state.Ema?.Update();
     }
 
     /// <exception cref="DivergedException">A number of a step is not finite.</exception>

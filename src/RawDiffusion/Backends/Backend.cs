@@ -237,9 +237,12 @@ public abstract class Backend
 
     /// <summary>
     /// One AdamW step on parameter, with gradients multiplied by min(1, maxNorm / (norm + 1e-6)) when a norm (one element) is given:
-    /// clipping needs no read-back to the host.
+    /// clipping needs no read-back to the host. Where an average is given it then takes the new parameter in, to the same bits as
+    /// <see cref="Ema"/> would, while that is at hand.
     /// </summary>
-    public abstract void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm);
+    public abstract void AdamW(
+        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm,
+        Storage? average = null, double decay = 0);
 
     public abstract void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm);
 

@@ -59,10 +59,11 @@ public sealed partial class ProfilingBackend
     }
 
     public override void AdamW(
-        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm)
+        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm,
+        Storage? average = null, double decay = 0)
     {
-        using var call = Begin(Count(parameter), 0, Bytes(parameter, parameter, gradient, m, m, v, v));
-        inner.AdamW(in s, parameter, gradient, m, v, gradientNorm, maxNorm);
+        using var call = Begin(Count(parameter), 0, Bytes(parameter, parameter, gradient, m, m, v, v, average, average));
+        inner.AdamW(in s, parameter, gradient, m, v, gradientNorm, maxNorm, average, decay);
     }
 
     public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm)

@@ -37,6 +37,9 @@ public abstract class AdamOptimizer : Optimizer
     private protected override void Update(Storage? gradientNorm, double maxNorm) =>
         Arena.Device.AdamW(CurrentStep(), Arena.Values, Arena.Gradients, _m, _v, gradientNorm, maxNorm);
 
+    private protected override void Update(Storage? gradientNorm, double maxNorm, Storage average, double decay) =>
+        Arena.Device.AdamW(CurrentStep(), Arena.Values, Arena.Gradients, _m, _v, gradientNorm, maxNorm, average, decay);
+
     private protected override void Describe(StepScalars scalars) => scalars.AdamW = CurrentStep();
 
     private AdamWStep CurrentStep() => new(

@@ -9,8 +9,7 @@ namespace RawDiffusion.Optim;
 /// It starts as a copy of the parameters.
 /// </summary>
 /// <example><code>
-/// optimizer.Step();
-/// ema.Update();
+/// optimizer.Step(ema); // or optimizer.Step(); ema.Update();
 /// using (ema.Use())
 ///     Sample(model);
 /// </code></example>
@@ -136,7 +135,11 @@ public sealed class Ema
         StepCount = _layout.ImportState(nameof(Ema), [("ema", _average)], state);
     }
 
-    private void ExpectNotSwapped(string when)
+    /// <summary>The averages where they are of exactly the parameters of an arena, in its layout; else null.</summary>
+    internal Storage? AverageOf(ParameterArena arena) => ReferenceEquals(SharedArena(), arena) ? _average : null;
+
+    /// <exception cref="InvalidOperationException">The averages are swapped into the module.</exception>
+    internal void ExpectNotSwapped(string when)
     {
         if (IsSwapped)
             throw new InvalidOperationException($"The averages are in the module at the moment; swap them back {when}.");

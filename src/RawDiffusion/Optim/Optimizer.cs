@@ -86,11 +86,30 @@ public abstract class Optimizer
     /// decay act on it.
     /// </summary>
     /// <exception cref="InvalidOperationException">A later optimizer has taken one of the parameters over.</exception>
-    public void Step()
+    public void Step() => Step(null);
+
+    /// <summary>
+    /// A step and <see cref="Ema.Update"/> after it, with the same bits. Where the average is of exactly these parameters, Adam does both in
+    /// one pass over the memory.
+    /// </summary>
+    /// <param name="ema">Null: only the step.</param>
+    /// <exception cref="InvalidOperationException">As <see cref="Step()"/>, or the averages are swapped into the module.</exception>
+    public void Step(Ema? ema)
     {
+        ema?.ExpectNotSwapped("before the next update");
         Arena.GatherGradients();
         StepCount++;
-        Update(_clip ? _norm : null, _maxNorm);
+        var norm = _clip ? _norm : null;
+        if (ema?.AverageOf(Arena) is { } average)
+        {
+            Update(norm, _maxNorm, average, ema.CurrentDecay);
+            ema.StepCount++;
+        }
+        else
+        {
+            Update(norm, _maxNorm);
+            ema?.Update();
+        }
         _clip = false;
         Arena.MarkChanged();
     }
@@ -116,6 +135,13 @@ public abstract class Optimizer
 
     /// <summary>One step over the arena; <see cref="StepCount"/> already counts it.</summary>
     private protected abstract void Update(Storage? gradientNorm, double maxNorm);
+
+    /// <summary>The same, and the average of all values, in the arena's layout, takes the new ones in.</summary>
+    private protected virtual void Update(Storage? gradientNorm, double maxNorm, Storage average, double decay)
+    {
+        Update(gradientNorm, maxNorm);
+        Arena.Device.Ema(decay, Arena.Values, average);
+    }
 
     /// <summary>The hyper-parameters of that step.</summary>
     private protected abstract void Describe(StepScalars scalars);

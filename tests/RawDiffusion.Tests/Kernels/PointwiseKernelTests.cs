@@ -127,6 +127,35 @@ public class PointwiseKernelTests
         Assert.Equal((array / 2, array / 2, 512.0), (dropout.Loads.Bytes, dropout.Stores.Bytes, dropout.BytesPerRequest));
     }
 
+    /// <summary>
+    /// Per parameter 28 bytes, 36 with the average where two launches take 40; momentum 20, the average and accumulation 12. Learning rates
+    /// and norms come from parameters and the cache: a sector for each warp that has 512 bytes of an array.
+    /// </summary>
+    [SkippableFact]
+    public void OptimizersTouchEveryArrayOnceIn16Bytes()
+    {
+        const int n = 4096;
+        Dictionary<string, KernelTraffic.Moved> Run(Storage? average, KernelArrays arrays, KernelTraffic traffic)
+        {
+            var device = traffic.Device;
+            Storage p = arrays.Random(n), g = arrays.Random(n), m = arrays.Random(n), v = arrays.Random(n);
+            device.AdamW(new AdamWStep(0.01, 0.9, 0.99, 1e-8, 0.1, true, 0.1, 0.01), p, g, m, v, null, 0, average, 0.9);
+            device.Sgd(new SgdStep(0.01, 0.9, 0.1, false, false), p, g, m, null, 0);
+            device.Ema(0.9, p, m);
+            device.Accumulate(g, m);
+            return ((string[])["adamw", "sgd", "ema", "accumulate"]).ToDictionary(name => name, name => traffic.Of($"optimizer_{name}_f32"));
+        }
+        using var alone = new KernelTraffic();
+        foreach (var (name, moved) in Run(null, new KernelArrays(alone.Device, DType.Float32), alone))
+        {
+            int bytes = name switch { "adamw" => 28, "sgd" => 20, _ => 12 };
+            Assert.Equal((bytes * n, 512.0), (moved.Bytes, moved.BytesPerRequest));
+        }
+        using var together = new KernelTraffic();
+        var inOne = new KernelArrays(together.Device, DType.Float32);
+        Assert.Equal(36 * n, Run(inOne.Random(n), inOne, together)["adamw"].Bytes);
+    }
+
     private static void Compare(DType type, int offset, int terms, Func<KernelArrays, Dictionary<string, double[]>> run)
     {
         var arrays = new KernelArrays(Emulated.Plain.Device, type, offset);

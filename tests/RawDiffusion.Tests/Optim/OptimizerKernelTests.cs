@@ -53,6 +53,28 @@ public class OptimizerKernelTests
 
     [Theory]
     [MemberData(nameof(DevicesAndLengths))]
+    public void AdamW_takes_its_result_into_an_average_as_Ema_does_bit_for_bit(string deviceName, int length)
+    {
+        var device = Device.Parse(deviceName);
+        var s = new AdamWStep(0.01, 0.9, 0.99, 1e-8, 0.1, true, 0.19, 0.02);
+        (double[] Parameter, double[] M, double[] V, double[] Average) Run(bool inOne)
+        {
+            Tensor p = On(device, Values(length, 1)), m = On(device, Values(length, 3)), a = On(device, Values(length, 4));
+            Tensor v = On(device, [.. Values(length, 5).Select(Math.Abs)]), norm = Tensor.Full([1], 3, device);
+            device.AdamW(s, p.Storage, On(device, Values(length, 2)).Storage, m.Storage, v.Storage, norm.Storage, 1, inOne ? a.Storage : null, 0.75);
+            if (!inOne)
+                device.Ema(0.75, p.Storage, a.Storage);
+            return (p.ToDoubleArray(), m.ToDoubleArray(), v.ToDoubleArray(), a.ToDoubleArray());
+        }
+        var (one, two) = (Run(true), Run(false));
+        Assert.Equal(two.Parameter, one.Parameter);
+        Assert.Equal(two.M, one.M);
+        Assert.Equal(two.V, one.V);
+        Assert.Equal(two.Average, one.Average);
+    }
+
+    [Theory]
+    [MemberData(nameof(DevicesAndLengths))]
     public void Sgd_has_momentum_and_looks_ahead(string deviceName, int length)
     {
         var device = Device.Parse(deviceName);

@@ -34,8 +34,7 @@ internal static class Optimizers
             {
                 device.Reduce(ReduceOp.SumOfSquares, new ReduceGeometry(1, count, 1), s[1], s[5]);
                 device.Unary<Sqrt>(s[5], s[5], 0, 0);
-                device.AdamW(s_step, s[0], s[1], s[2], s[3], s[5], 1);
-                device.Ema(0.999, s[0], s[4]);
+                device.AdamW(s_step, s[0], s[1], s[2], s[3], s[5], 1, s[4], 0.999);
             },
         });
     }

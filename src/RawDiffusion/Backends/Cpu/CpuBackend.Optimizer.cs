@@ -2,7 +2,9 @@ namespace RawDiffusion.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    public override void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm)
+    public override void AdamW(
+        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm,
+        Storage? average = null, double decay = 0)
     {
         float* p = F(parameter), g = F(gradient), m1 = F(m), m2 = F(v);
         float clip = ClipFactor(gradientNorm, maxNorm);
@@ -12,6 +14,8 @@ public sealed unsafe partial class CpuBackend
             OptimizerKernels.AdamW<Simd256>(s, parameter.Length, p, g, m1, m2, clip);
         else
             OptimizerKernels.AdamW<Simd128>(s, parameter.Length, p, g, m1, m2, clip);
+        if (average is not null)
+            Ema(decay, parameter, average);
     }
 
     public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm)

@@ -4,6 +4,11 @@ namespace RawDiffusion.Backends.Cuda;
 
 public partial class CudaBackend
 {
+    private static readonly KernelSlot s_adamW = new("optimizer.cu", "optimizer_adamw");
+    private static readonly KernelSlot s_sgd = new("optimizer.cu", "optimizer_sgd");
+    private static readonly KernelSlot s_ema = new("optimizer.cu", "optimizer_ema");
+    private static readonly KernelSlot s_accumulate = new("optimizer.cu", "optimizer_accumulate");
+
     /// <summary>What an <see cref="AdamWStep"/> comes to in the kernel: <c>AdamWScalars</c>, field for field.</summary>
     private struct AdamWScalars(in AdamWStep s, double maxNorm)
     {
@@ -28,20 +33,22 @@ public partial class CudaBackend
         public int FirstStep = s.FirstStep ? 1 : 0;
     }
 
-    public override void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm) =>
+    public override void AdamW(
+        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm,
+        Storage? average = null, double decay = 0) =>
         LaunchElementsWith(
-            OptimizerKernel("optimizer_adamw_f32"), new AdamWScalars(s, maxNorm), parameter.Length,
-            _recording?.AdamW(maxNorm) ?? DevicePointer.Null, parameter.Length, P(parameter), P(gradient), P(m), P(v), PointerOrNull(gradientNorm));
+            _kernels[s_adamW], new AdamWScalars(s, maxNorm), FoursOf(parameter), _recording?.AdamW(maxNorm) ?? DevicePointer.Null, parameter.Length,
+            P(parameter), P(gradient), P(m), P(v), PointerOrNull(gradientNorm),
+            (float)(1 - decay), average is null ? DevicePointer.Null : LiveDecay, PointerOrNull(average));
 
     public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm) =>
         LaunchElementsWith(
-            OptimizerKernel("optimizer_sgd_f32"), new SgdScalars(s, maxNorm), parameter.Length,
+            _kernels[s_sgd], new SgdScalars(s, maxNorm), FoursOf(parameter),
             _recording?.Sgd(maxNorm) ?? DevicePointer.Null, parameter.Length, P(parameter), P(gradient), P(buffer), PointerOrNull(gradientNorm));
 
     public override void Ema(double decay, Storage parameter, Storage average) =>
         LaunchElements(
-            OptimizerKernel("optimizer_ema_f32"), parameter.Length,
-            parameter.Length, (float)(1 - decay), _recording?.Ema() ?? DevicePointer.Null, P(parameter), P(average));
+            _kernels[s_ema], FoursOf(parameter), parameter.Length, (float)(1 - decay), LiveDecay, P(parameter), P(average));
 
     public override void Accumulate(Storage x, Storage y)
     {
@@ -49,8 +56,9 @@ public partial class CudaBackend
         if (y.DType == DType.BFloat16)
             LaunchElements(_kernels[BinarySlots<Ops.Add>.Equal, y.DType], PacksOf(y), y.Length, P(y), P(x), P(y), 0f);
         else
-            LaunchElements(OptimizerKernel("optimizer_accumulate_f32"), y.Length, y.Length, P(x), P(y));
+            LaunchElements(_kernels[s_accumulate], FoursOf(y), y.Length, P(x), P(y));
     }
 
-    private CudaKernel OptimizerKernel(string name) => _kernels.Kernel("optimizer.cu", name);
+    /// <summary>Where a recording keeps 1 - the decay of the average.</summary>
+    private DevicePointer LiveDecay => _recording?.Ema() ?? DevicePointer.Null;
 }

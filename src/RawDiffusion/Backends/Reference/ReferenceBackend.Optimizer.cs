@@ -2,7 +2,9 @@ namespace RawDiffusion.Backends.Reference;
 
 public sealed partial class ReferenceBackend
 {
-    public override void AdamW(in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm)
+    public override void AdamW(
+        in AdamWStep s, Storage parameter, Storage gradient, Storage m, Storage v, Storage? gradientNorm, double maxNorm,
+        Storage? average = null, double decay = 0)
     {
         Span<double> p = D(parameter), g = D(gradient), m1 = D(m), m2 = D(v);
         double clip = ClipFactor(gradientNorm, maxNorm);
@@ -18,6 +20,8 @@ public sealed partial class ReferenceBackend
             double mHat = m1[i] / s.BiasCorrection1, vHat = m2[i] / s.BiasCorrection2;
             p[i] -= s.LearningRate * mHat / (Math.Sqrt(vHat) + s.Epsilon);
         }
+        if (average is not null)
+            Ema(decay, parameter, average);
     }
 
     public override void Sgd(in SgdStep s, Storage parameter, Storage gradient, Storage buffer, Storage? gradientNorm, double maxNorm)

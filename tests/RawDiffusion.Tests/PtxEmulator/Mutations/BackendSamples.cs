@@ -53,6 +53,9 @@ internal static class BackendSamples
                 yield return ("optimizer.cu", $"adamw {length}", device => InPlace(device, length, y => device.AdamW(
                     new AdamWStep(0.01, 0.9, 0.99, 1e-8, 0.1, clip, 0.1, 0.01), y, In(device, length, 1), In(device, length, 2), In(device, length, 3, 0, 1),
                     clip ? In(device, 1, 4, 5, 6) : null, 2)));
+                yield return ("optimizer.cu", $"average of adamw {length}", device => InPlace(device, length, y => device.AdamW(
+                    new AdamWStep(0.01, 0.9, 0.99, 1e-8, 0.1, clip, 0.1, 0.01), In(device, length, 5), In(device, length, 1), In(device, length, 2),
+                    In(device, length, 3, 0, 1), clip ? In(device, 1, 4, 5, 6) : null, 2, y, 0.75)));
                 yield return ("optimizer.cu", $"sgd {length}", device => InPlace(device, length, y => device.Sgd(
                     new SgdStep(0.01, 0.9, 0.1, clip, !clip), y, In(device, length, 1), In(device, length, 2), clip ? In(device, 1, 4, 5, 6) : null, 2)));
             }
