@@ -4,7 +4,7 @@
 // logarithm of each row's sum of exp(score), from which the gradients make the probabilities again.
 //
 //   attention_forward_*          y and lse
-//   attention_grad_query_*       gq
+//   attention_grad_query_*       gq; corrects delta for the next
 //   attention_grad_key_value_*   gk and gv
 // With p = exp(scale q k^T - lse) and delta = gy . y of attention_delta.cu: gv = p^T gy, ds = scale p (gy v^T - delta), gq = ds k,
 // gk = ds^T q. Queries and keys have a kernel each, which sums in the order of the other side: no atomics, the same bits every time, for
@@ -196,7 +196,7 @@ __device__ __forceinline__ void attention_forward(
 template <class T, int Columns>
 __device__ __forceinline__ void attention_grad_query(
     const AttentionGeometry& g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,
-    const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)
+    const float* __restrict__ lse, float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)
 {
     __shared__ Tile stage_a, stage_b, weights;
     int tiles = (g.query_length + tile - 1) / tile, pair = blockIdx.x / tiles;
@@ -208,18 +208,39 @@ __device__ __forceinline__ void attention_grad_query(
     bool exists = query < g.query_length;
     float log_sum = exists ? lse[pair * g.query_length + query] : 0, mean = exists ? delta[pair * g.query_length + query] : 0;
 
-    float sums[Columns / row_threads] = {};
+    // y was rounded before delta was made of it. Probabilities of a row sum to one, so what the gradients of its scores sum to instead of
+    // zero is the error of its mean: `rest`.
+    float sums[Columns / row_threads] = {}, rest = 0;
     for (int first_key = 0; first_key < g.key_length; first_key += tile)
     {
         float scores[row_scores], gp[row_scores];
         dot_products(queries, first_query, keys, first_key, stage_a, stage_b, scores);
         dot_products(gradients, first_query, values, first_key, stage_a, stage_b, gp);
+        float own_sum = 0, own_total = 0;
 #pragma unroll
         for (int j = 0; j < row_scores; j++)
-            weights[my_row()][my_column(j)] = expf(fmaf(scale, scores[j], -log_sum)) * (gp[j] - mean);
+        {
+            // Beyond the last key it could be anything, infinity included.
+            scores[j] = first_key + my_column(j) < g.key_length ? expf(fmaf(scale, scores[j], -log_sum)) : 0;
+            own_sum = fmaf(scores[j], gp[j], own_sum);
+            own_total += scores[j];
+        }
+        if (g.key_length <= tile)
+            mean = row_reduce<Sum>(own_sum) / row_reduce<Sum>(own_total);
+#pragma unroll
+        for (int j = 0; j < row_scores; j++)
+        {
+            float ds = scores[j] * (gp[j] - mean);
+            rest += ds;
+            weights[my_row()][my_column(j)] = ds;
+        }
         add_weighted<Columns>(weights, keys, first_key, first_column, stage_b, sums);
     }
     write_row<Columns>(g, gq, g.query_length, pair, query, first_column, scale, sums);
+    // Blocks with other columns of these rows may read it still.
+    mean += row_reduce<Sum>(rest);
+    if (exists && gridDim.y == 1 && threadIdx.x % row_threads == 0)
+        delta[pair * g.query_length + query] = mean;
 }
 
 // The same with the sides exchanged: rows are keys, columns are queries.
@@ -272,7 +293,7 @@ __device__ __forceinline__ void attention_grad_key_value(
     }                                                                                                                        \
     extern "C" __global__ void __launch_bounds__(tile * row_threads, 1) attention_grad_query_##columns##_##suffix(           \
         AttentionGeometry g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,                      \
-        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)        \
+        const float* __restrict__ lse, float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)              \
     {                                                                                                                        \
         attention_grad_query<T, columns>(g, q, k, v, lse, delta, gy, gq);                                                    \
     }                                                                                                                        \

@@ -1,7 +1,8 @@
 // delta[Batch, Heads, QueryLength] = gy . y for every query, the mean of the gradients of a row's scores under its probabilities: the first
-// step of the gradients of attention on every rung. y and gy are [Batch, QueryLength, Heads, HeadDim]. The kernels that multiply in tf32
-// see a rounded gy, and so does attention_delta_tf32_f32: the gradients of a row's scores are differences to their mean, of which only a
-// mean of the same numbers leaves what it should (zero, for a single key).
+// step of the gradients of attention on every rung. y and gy are [Batch, QueryLength, Heads, HeadDim]. y has been
+// rounded to its type and perhaps made of rounded values; the kernels for the queries' gradient, which have a row's probabilities, do
+// without it where they see all keys at a time and correct it for the kernels that follow. attention_delta_tf32_f32 rounds gy as the
+// products in tf32 do: gradients of scores are differences to their mean, which has to be one of the same numbers.
 //
 // Launch     a warp for each query and head, blocks of 128 threads.
 // Bytes      2 sizeof(T) HeadDim for every query and head. Flops: 2 HeadDim.

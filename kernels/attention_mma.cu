@@ -34,19 +34,6 @@
 
 #if __CUDA_ARCH__ >= 800
 
-// Joins a value of the four lanes that share a row.
-__device__ __forceinline__ float row_max(float x)
-{
-    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-
-__device__ __forceinline__ float row_sum(float x)
-{
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
 // The rows g and g + 8 of a strip so far: exp2 of a score is taken relative to `peak`, the largest of its row.
 struct Softmax
 {

@@ -68,6 +68,19 @@ __device__ __forceinline__ unsigned chunks_on(unsigned address, int chunks)
     return (address ^ chunks % 8 * 16) + chunks / 8 * 128;
 }
 
+// Joins a value of the four lanes that share a row.
+__device__ __forceinline__ float row_max(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+__device__ __forceinline__ float row_sum(float x)
+{
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
 // The vectors of one sample and head, in place in their tensor [batch, length, heads, head_dim]: 16-byte aligned, head_dim a multiple of
 // 16 bytes.
 template <class T>

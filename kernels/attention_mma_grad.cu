@@ -3,7 +3,7 @@
 // attention_mma.cu, whose parts are used: strips of a block's own rows, tiles of the other side by cp.async, accumulators that become
 // left fragments. Rows of keys use transposed scores, k q^T and v gy^T, so that p^T and ds^T are accumulators too and never move.
 //
-//   attention_mma_grad_query_W_*        gq, a block for 64 queries, in the order of keys
+//   attention_mma_grad_query_W_*        gq, a block for 64 queries, in the order of keys; corrects delta for the next
 //   attention_mma_grad_key_value_W_*    gk and gv, a block for 64 keys, in the order of queries
 //
 // Two kernels make scores twice, 7 products of QueryLength x KeyLength x HeadDim instead of 5. One kernel over keys would have to add to gq
@@ -14,15 +14,15 @@
 //            dynamic: two stages of two tiles [tile][W] of the other side, before them the block's own rows where these are too wide for
 //            registers ("own"), after them lse and delta of a stage's queries. AttentionTile.cs repeats these numbers:
 //              kernel           tile  columns  shared       registers  blocks on an H100's multiprocessor
-//              query 16_bf16      64       16    8 KiB            103  4
-//              query 32_bf16      64       32   16 KiB            139  3
-//              query 64_bf16      32       64   16 KiB            167  3
-//              query 128_bf16     32      128   32 KiB            236  2
-//              query 256_bf16     16      256   96 KiB, own       241  2
-//              query 32_f32       32       32   16 KiB            142  3
-//              query 64_f32       32       64   32 KiB            190  2
-//              query 128_f32      16      128   96 KiB, own       172  2
-//              query 256_f32      16      256  192 KiB, own       236  1
+//              query 16_bf16      64       16    8 KiB            125  4
+//              query 32_bf16      64       32   16 KiB            150  3
+//              query 64_bf16      32       64   16 KiB            162  3
+//              query 128_bf16     32      128   32 KiB            245  2
+//              query 256_bf16     16      256   96 KiB, own       243  2
+//              query 32_f32       32       32   16 KiB            148  3
+//              query 64_f32       32       64   32 KiB            198  2
+//              query 128_f32      16      128   96 KiB, own       182  2
+//              query 256_f32      16      256  192 KiB, own       244  1
 //              key 16_bf16        64       16    9 KiB            110  4
 //              key 32_bf16        32       32  8.5 KiB            138  3
 //              key 64_bf16        32       64 16.5 KiB            200  2
@@ -72,14 +72,14 @@ struct Pair
     }
 };
 
-template <class T, int Width, int Columns, bool Held, int Tile>
+template <class T, int Width, bool Held, int Tile>
 __device__ __forceinline__ void attention_mma_grad_query(
     const AttentionGeometry& g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,
-    const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)
+    const float* __restrict__ lse, float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)
 {
     constexpr int rows = 16 * warps, tile_bytes = Tile * row_bytes<T, Width>;
     int blocks = (g.query_length + rows - 1) / rows, pair = blockIdx.x / blocks;
-    int block_row = blockIdx.x % blocks * rows, first_query = block_row + threadIdx.x / 32 * 16, first_column = blockIdx.y * Columns;
+    int block_row = blockIdx.x % blocks * rows, first_query = block_row + threadIdx.x / 32 * 16;
     Vectors<const T> queries(g, q, g.query_length, pair), keys(g, k, g.key_length, pair), values(g, v, g.key_length, pair);
     Vectors<const T> gradients(g, gy, g.query_length, pair);
     float scale = (float)g.scale, factor = scale * log2_e;
@@ -102,7 +102,9 @@ __device__ __forceinline__ void attention_mma_grad_query(
         mean[half] = query < g.query_length ? delta[pair * g.query_length + query] : 0;
     }
 
-    float sums[1][Columns / 8][4] = {};
+    // y was rounded before delta was made of it. Probabilities of a row sum to one, so what the gradients of its scores sum to instead of
+    // zero is the error of its mean: `rest`.
+    float sums[1][Width / 8][4] = {}, rest[2] = {};
     int tiles = (g.key_length + Tile - 1) / Tile;
     for (int tile = 0; tile < tiles; tile++)
     {
@@ -114,21 +116,46 @@ __device__ __forceinline__ void attention_mma_grad_query(
         float scores[1][Tile / 8][4], gp[1][Tile / 8][4];
         multiply_transposed<T, Width, Tile>(scores, left.first, stage);
         multiply_transposed<T, Width, Tile>(gp, left.second, stage + tile_bytes);
+        float own_sum[2] = {}, own_total[2] = {};
 #pragma unroll
         for (int n = 0; n < Tile / 8; n++)
         {
 #pragma unroll
             for (int e = 0; e < 4; e++)
             {
-                float p = exp2_approximately(fmaf(scores[0][n][e], factor, -log_sum[e / 2]));
-                // Beyond the last key p is anything, infinity included.
+                // Beyond the last key it could be anything, infinity included.
                 bool exists = tile * Tile + 8 * n + (int)threadIdx.x % 4 * 2 + e % 2 < g.key_length;
-                scores[0][n][e] = exists ? p * (gp[0][n][e] - mean[e / 2]) : 0;
+                scores[0][n][e] = exists ? exp2_approximately(fmaf(scores[0][n][e], factor, -log_sum[e / 2])) : 0;
+                own_sum[e / 2] = fmaf(scores[0][n][e], gp[0][n][e], own_sum[e / 2]);
+                own_total[e / 2] += scores[0][n][e];
             }
         }
-        multiply_add<Width, Columns, Tile>(sums, scores, stage + first_column * sizeof(T), T());
+        if (tiles == 1)
+        {
+            mean[0] = row_sum(own_sum[0]) / row_sum(own_total[0]);
+            mean[1] = row_sum(own_sum[1]) / row_sum(own_total[1]);
+        }
+#pragma unroll
+        for (int n = 0; n < Tile / 8; n++)
+        {
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+            {
+                scores[0][n][e] *= gp[0][n][e] - mean[e / 2];
+                rest[e / 2] += scores[0][n][e];
+            }
+        }
+        multiply_add<Width, Width, Tile>(sums, scores, stage, T());
     }
-    write_strip<Columns>(Vectors<T>(g, gq, g.query_length, pair), first_query, first_column, sums[0], {scale, scale});
+    write_strip<Width>(Vectors<T>(g, gq, g.query_length, pair), first_query, 0, sums[0], {scale, scale});
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+    {
+        int query = first_query + threadIdx.x % 32 / 4 + 8 * half;
+        float error = row_sum(rest[half]);
+        if (threadIdx.x % 4 == 0 && query < g.query_length)
+            delta[pair * g.query_length + query] = mean[half] + error;
+    }
 }
 
 // Rows are keys, and the products are transposed: scores of a key with a tile of queries. Queries beyond the last one are zeros, as are
@@ -192,12 +219,12 @@ __device__ __forceinline__ void attention_mma_grad_key_value(
     write_strip<Columns>(Vectors<T>(g, gv, g.key_length, pair), first_key, first_column, sums_value[0], {1, 1});
 }
 
-#define GRAD_QUERY(name, T, width, columns, held, tile)                                                                      \
+#define GRAD_QUERY(name, T, width, held, tile)                                                                               \
     extern "C" __global__ void __launch_bounds__(threads, 1) attention_mma_grad_query_##name(                                \
         AttentionGeometry g, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,                      \
-        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)        \
+        const float* __restrict__ lse, float* __restrict__ delta, const T* __restrict__ gy, T* __restrict__ gq)              \
     {                                                                                                                        \
-        attention_mma_grad_query<T, width, columns, held, tile>(g, q, k, v, lse, delta, gy, gq);                             \
+        attention_mma_grad_query<T, width, held, tile>(g, q, k, v, lse, delta, gy, gq);                                      \
     }
 
 #define GRAD_KEY_VALUE(name, T, width, columns, held, tile)                                                                  \
@@ -209,15 +236,15 @@ __device__ __forceinline__ void attention_mma_grad_key_value(
         attention_mma_grad_key_value<T, width, columns, held, tile>(g, q, k, v, lse, delta, gy, gk, gv);                     \
     }
 
-GRAD_QUERY(16_bf16, bfloat16, 16, 16, true, 64)
-GRAD_QUERY(32_bf16, bfloat16, 32, 32, true, 64)
-GRAD_QUERY(64_bf16, bfloat16, 64, 64, true, 32)
-GRAD_QUERY(128_bf16, bfloat16, 128, 128, true, 32)
-GRAD_QUERY(256_bf16, bfloat16, 256, 256, false, 16)
-GRAD_QUERY(32_f32, float, 32, 32, true, 32)
-GRAD_QUERY(64_f32, float, 64, 64, true, 32)
-GRAD_QUERY(128_f32, float, 128, 128, false, 16)
-GRAD_QUERY(256_f32, float, 256, 256, false, 16)
+GRAD_QUERY(16_bf16, bfloat16, 16, true, 64)
+GRAD_QUERY(32_bf16, bfloat16, 32, true, 64)
+GRAD_QUERY(64_bf16, bfloat16, 64, true, 32)
+GRAD_QUERY(128_bf16, bfloat16, 128, true, 32)
+GRAD_QUERY(256_bf16, bfloat16, 256, false, 16)
+GRAD_QUERY(32_f32, float, 32, true, 32)
+GRAD_QUERY(64_f32, float, 64, true, 32)
+GRAD_QUERY(128_f32, float, 128, false, 16)
+GRAD_QUERY(256_f32, float, 256, false, 16)
 
 GRAD_KEY_VALUE(16_bf16, bfloat16, 16, 16, true, 64)
 GRAD_KEY_VALUE(32_bf16, bfloat16, 32, 32, true, 32)

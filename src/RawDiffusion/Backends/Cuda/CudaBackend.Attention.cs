@@ -8,6 +8,9 @@ public partial class CudaBackend
     /// <summary>Queries (or keys) of a block of <c>attention.cu</c>, and the threads of it.</summary>
     private const int AttentionRows = 32, AttentionThreads = 256;
 
+    /// <summary>Heads narrower than this would mostly be the zeros that fill up a fragment.</summary>
+    private const int NarrowestTensorHead = 16;
+
     /// <summary>From so many queries on a block of two strips to a warp is mostly full.</summary>
     private const int ManyQueries = 256;
 
@@ -87,8 +90,8 @@ public partial class CudaBackend
     /// <summary>Why a kernel cannot do it, or null.</summary>
     private string? AttentionProblem(in AttentionGeometry g, DType type, bool aligned, AttentionTile? tile)
     {
-        if (tile is null)
-            return "heads this wide have no such kernel";
+        if (tile is null || g.HeadDim < NarrowestTensorHead)
+            return $"heads have {NarrowestTensorHead} elements or more, up to the widest kernel";
         if (!aligned || g.HeadDim * type.Size() % 16 != 0)
             return "vectors of heads must begin at multiples of 16 bytes";
         return tile.SharedBytes > Context.MaxSharedBytes ? "heads this wide need more shared memory than the device has for a block" : null;
