@@ -6,6 +6,7 @@ public static class Ladders
     public static IReadOnlyList<Ladder> All { get; } =
     [
         MatMulLadder.Ladder,
+        ConvolutionLadders.Forward, ConvolutionLadders.GradInput, ConvolutionLadders.GradWeight,
         AttentionLadder.Forward, AttentionLadder.Backward,
         .. NormLadders.All,
         ShapingLadders.Permute,
