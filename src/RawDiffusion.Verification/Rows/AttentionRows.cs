@@ -33,6 +33,12 @@ internal static class AttentionRows
         yield return Attention(1, 196, 16, 2, 8);
         yield return Attention(4, 49, 49, 4, 16);
         yield return Attention(2, 196, 196, 1, 32);
+        // Heads as models have them, self and cross, for the tiles of tensor cores.
+        foreach (int dim in (int[])[16, 24, 40, 64, 80, 128, 160, 256])
+        {
+            yield return Attention(1, 77, 77, 1, dim);
+            yield return Attention(2, 33, 50, 1, dim);
+        }
         // Nothing to do.
         yield return Attention(0, 3, 3, 2, 4);
         yield return Attention(2, 0, 3, 1, 4);
