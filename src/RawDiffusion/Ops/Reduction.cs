@@ -183,11 +183,25 @@ namespace RawDiffusion.Ops
 
         public override string Name => "logSumExp";
 
-        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs) =>
-            _y = Reduction.Run(ReduceOp.LogSumExp, inputs[0].ExpectFloat(Name), Axes, Result, inputs[0].DType);
+        // Before it was rounded to bfloat16: what y is off by is in the exponent of the derivative.
+        private Tensor? _precise;
 
-        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs) =>
-            gradInputs[0] = (Inputs[0] - Restore(_y!)).Exp() * Restore(gradOutput);
+        protected override Tensor Forward(ReadOnlySpan<Tensor> inputs)
+        {
+            var x = inputs[0].ExpectFloat(Name);
+            if (x.DType != DType.BFloat16)
+                return _y = Reduction.Run(ReduceOp.LogSumExp, x, Axes, Result, x.DType);
+            _precise = Reduction.Run(ReduceOp.LogSumExp, x, Axes, Result, DType.Float32);
+            return _y = _precise.To(x.DType);
+        }
+
+        protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
+        {
+            var x = Inputs[0];
+            gradInputs[0] = _precise is null || GradMode.IsEnabled
+                ? (x - Restore(_y!)).Exp() * Restore(gradOutput)
+                : ((x.To(DType.Float32) - Restore(_precise)).Exp() * Restore(gradOutput.To(DType.Float32))).To(x.DType);
+        }
     }
 
     /// <summary>Runs a reduction over any axes as kernels over the middle of three axes.</summary>
