@@ -11,7 +11,7 @@ internal sealed record KernelEntry(string File, string Name, string Description,
 
 /// <summary>
 /// Finds the kernels of a source without compiling it. Kernels are declared as <c>extern "C" __global__ void</c>, or made by a macro of the
-/// file whose body is such a declaration.
+/// file or its headers whose body is such a declaration.
 /// </summary>
 internal sealed partial class KernelIndex
 {
@@ -24,11 +24,13 @@ internal sealed partial class KernelIndex
     public KernelIndex(KernelSource source)
     {
         _file = source.Name;
-        string[] lines = source.Text.ReplaceLineEndings("\n").Replace("\\\n", " ").Split('\n');
+        string[] lines = Lines(source.Text);
         string[] head = [.. lines.TakeWhile(line => line.StartsWith("//", StringComparison.Ordinal))];
         About = FirstSentence(head.TakeWhile(line => line.Length > 2));
         foreach (string line in head)
             ReadTable(line);
+        foreach (string line in source.Included().SelectMany(header => Lines(source.Headers[header])))
+            ReadMacro(line, []);
         Read(lines, head.Length);
     }
 
@@ -37,6 +39,21 @@ internal sealed partial class KernelIndex
 
     /// <summary>In the order of the text.</summary>
     public IReadOnlyList<KernelEntry> Kernels => _found;
+
+    /// <summary>The lines of a text, those of a macro joined.</summary>
+    private static string[] Lines(string text) => text.ReplaceLineEndings("\n").Replace("\\\n", " ").Split('\n');
+
+    /// <returns>Whether the line defines a macro that makes kernels.</returns>
+    private bool ReadMacro(string line, List<string> comment)
+    {
+        if (Macro().Match(line) is not { Success: true } macro)
+            return false;
+        string made = ExpandUses(macro.Groups[3].Value);
+        if (!Kernel().IsMatch(made))
+            return false;
+        _macros[macro.Groups[1].Value] = (Split(macro.Groups[2].Value), made, FirstSentence(comment));
+        return true;
+    }
 
     private void Read(string[] lines, int first)
     {
@@ -57,8 +74,11 @@ internal sealed partial class KernelIndex
                 condition = opened.Groups[1].Value;
             else if (line.StartsWith("#else", StringComparison.Ordinal) || line.StartsWith("#endif", StringComparison.Ordinal))
                 condition = null;
-            else if (Macro().Match(line) is { Success: true } macro && ExpandUses(macro.Groups[3].Value) is var made && Kernel().IsMatch(made))
-                _macros[macro.Groups[1].Value] = (Split(macro.Groups[2].Value), made, FirstSentence(comment));
+            else if (ReadMacro(line, comment))
+            {
+                comment.Clear();
+                continue;
+            }
             else if (Use().Match(line) is { Success: true } use && _macros.TryGetValue(use.Groups[1].Value, out var expanded))
                 Add(Expand(expanded.Body, expanded.Parameters, Split(use.Groups[2].Value)), FirstSentence(comment), expanded.Comment, condition);
             else if (Kernel().IsMatch(line))

@@ -30,6 +30,14 @@ internal static class IndexingRows
         yield return Case("gather", "[3,40,200] axis 1 count 60", x => x[0].Gather(1, x[1]), 60, InputSpec.Normal(3, 40, 200), InputSpec.Integers(40, 3, 60, 200));
         yield return Case("indexSelect", "[3,40,200] axis 1 count 60", x => x[0].IndexSelect(1, x[1]), 60, InputSpec.Normal(3, 40, 200), InputSpec.Integers(40, 60));
 
+        foreach (int[] index in indices)
+        {
+            yield return Case("to", $"floats from integers {new Shape(index)}", x => x[0].To(x[0].Device.FloatType), 1, InputSpec.Integers(1 << 20, index)) with
+            {
+                Differentiable = false,
+                SecondOrder = false,
+            };
+        }
         foreach (int classes in new[] { 1, 2, 10, 33 })
         {
             foreach (int[] index in indices)

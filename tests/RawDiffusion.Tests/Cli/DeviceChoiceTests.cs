@@ -74,7 +74,7 @@ public sealed class DeviceChoiceTests : IDisposable
         Skip.If(!error.Contains("NVRTC"), "this machine has an NVRTC that every process finds");
         Assert.Equal(0, code);
         Assert.StartsWith("rawdiffusion: there is a GPU, but its kernels cannot be compiled, so the CPU computes. NVRTC ", error);
-        Assert.Contains(" on cpu against reference", process.Output[0]);
+        Assert.Contains(" on cpu in fp32 against reference", process.Output[0]);
     }
 
     [Fact]
