@@ -5,7 +5,12 @@ public static class AllStudies
 {
     public static IReadOnlyList<Study> List { get; } =
     [
-        new ForwardProcessStudy(), new SmallStepsStudy(), new SamplersStudy(), new SdeOdeStudy(), new LikelihoodStudy(), new ScoreMatchingStudy(),
+        new ForwardProcessStudy(),
+        new SmallStepsStudy(),
+        new SamplersStudy(),
+        new SdeOdeStudy(),
+        new LikelihoodStudy(),
+        new ScoreMatchingStudy(),
     ];
 
     /// <exception cref="ArgumentException">No such study; the message lists those there are.</exception>

@@ -18,22 +18,46 @@ public abstract class Study
     /// <summary>What it shows, in a sentence.</summary>
     public abstract string Lesson { get; }
 
+    /// <summary>Whether it needs handwritten digits and trains networks of images, which takes minutes and not seconds.</summary>
+    public virtual bool NeedsImages => false;
+
     /// <summary>Makes the measurements and tells the context of them.</summary>
     public abstract void Run(StudyContext context);
 
     /// <summary>Runs it and writes <c>metrics.json</c> beside its figures.</summary>
     /// <param name="folder">Made if it is not there.</param>
-    /// <param name="quick">Fewer samples and seeds, to see whether everything works; the criteria stay.</param>
-    public StudyResult Run(string folder, Backend device, IRunReporter reporter, bool quick = false, CancellationToken stop = default)
+    public StudyResult Run(string folder, StudySettings settings)
     {
         Directory.CreateDirectory(folder);
-        var context = new StudyContext(folder, device, reporter, quick, stop);
+        var context = new StudyContext(folder, settings);
         var clock = Stopwatch.StartNew();
         Run(context);
         var result = new StudyResult(Name, Lesson, clock.Elapsed, context.Criteria);
         context.Save(this, result);
         return result;
     }
+}
+
+/// <summary>How studies are run.</summary>
+public sealed record StudySettings
+{
+    public Backend Device { get; init; } = RawDiffusion.Device.Cpu;
+
+    public IRunReporter Reporter { get; init; } = SilentReporter.Instance;
+
+    /// <summary>Fewer samples, steps and seeds, to see whether everything works; the criteria stay.</summary>
+    public bool Quick { get; init; }
+
+    /// <summary>Where trained networks of images are kept for the other studies; null for <c>models</c> beside the study's folder.</summary>
+    public string? ModelsFolder { get; init; }
+
+    /// <summary>The folder with the files of MNIST; null for the cache folder, where what is missing is downloaded.</summary>
+    public string? DataDirectory { get; init; }
+
+    /// <summary>Files that are not there are not downloaded.</summary>
+    public bool Offline { get; init; }
+
+    public CancellationToken Stop { get; init; }
 }
 
 /// <summary>A line of a verdict.</summary>
@@ -49,29 +73,36 @@ public sealed record StudyResult(string Name, string Lesson, TimeSpan Elapsed, I
     public bool Passed => Criteria.All(criterion => criterion.Met);
 }
 
-/// <summary>Where a study leaves what it finds.</summary>
-public sealed class StudyContext(string folder, Backend device, IRunReporter reporter, bool quick, CancellationToken stop)
+/// <summary>What a study works with, and where it leaves what it finds.</summary>
+public sealed class StudyContext(string folder, StudySettings settings)
 {
     private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true };
 
     private readonly List<Criterion> _criteria = [];
     private readonly JsonObject _numbers = [];
 
-    public Backend Device { get; } = device;
+    public Backend Device => settings.Device;
 
-    public IRunReporter Reporter { get; } = reporter;
+    public IRunReporter Reporter => settings.Reporter;
+
+    /// <summary>Networks of images, trained once for all studies.</summary>
+    public StudyModels Models { get; } = new(
+        settings.ModelsFolder ?? Path.Combine(Path.GetDirectoryName(Path.GetFullPath(folder)) ?? folder, "models"), settings);
 
     /// <summary>The seeds that everything is repeated with.</summary>
-    public IReadOnlyList<ulong> Seeds { get; } = quick ? [0] : [0, 1, 2];
+    public IReadOnlyList<ulong> Seeds { get; } = settings.Quick ? [0] : [0, 1, 2];
 
     /// <summary>So many where the study runs in full, fewer otherwise.</summary>
-    public int Count(int full, int reduced) => quick ? reduced : full;
+    public int Count(int full, int reduced) => settings.Quick ? reduced : full;
 
     public IReadOnlyList<Criterion> Criteria => _criteria;
 
     /// <summary>To be called now and then.</summary>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
-    public void ThrowIfStopped() => stop.ThrowIfCancellationRequested();
+    public void ThrowIfStopped() => settings.Stop.ThrowIfCancellationRequested();
+
+    /// <summary>Asks to stop.</summary>
+    public CancellationToken Stop => settings.Stop;
 
     /// <summary>Notes a number, or several by the name of each.</summary>
     public void Number(string key, JsonNode value) => _numbers[key] = value;
@@ -104,7 +135,7 @@ public sealed class StudyContext(string folder, Backend device, IRunReporter rep
             ["study"] = study.Name,
             ["lesson"] = study.Lesson,
             ["device"] = Device.Name,
-            ["full"] = !quick,
+            ["full"] = !settings.Quick,
             ["seconds"] = Math.Round(result.Elapsed.TotalSeconds, 1),
             ["passed"] = result.Passed,
             ["criteria"] = new JsonArray([.. result.Criteria.Select(c => (JsonNode)new JsonObject
