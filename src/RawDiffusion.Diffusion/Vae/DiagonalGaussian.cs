@@ -1,0 +1,44 @@
+using RawDiffusion.Diffusion.Samplers;
+
+namespace RawDiffusion.Diffusion.Vae;
+
+/// <summary>A Gaussian with independent coordinates for every sample: what encoders and decoders say of a latent variable.</summary>
+/// <param name="Mean">[n, ...], or [1, ...] where it is the same for all samples.</param>
+/// <param name="LogVariance">Of a shape that broadcasts to that of the mean.</param>
+public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)
+{
+    /// <summary>N(0, I) for latents of a shape, without the axis of samples.</summary>
+    public static DiagonalGaussian Standard(Shape sample, Backends.Backend device) =>
+        new(Tensor.Zeros(sample.Prepend(1), device), Tensor.Zeros(sample.Prepend(1), device));
+
+    /// <summary>Mean + standard deviation times noise, so that derivatives reach both (Kingma and Welling 2014, section 2.4).</summary>
+    /// <returns>[count, ...].</returns>
+    public Tensor Draw(int count, NoiseSource noise)
+    {
+        var mean = Mean.Shape[0] == count ? Mean : Mean.BroadcastTo(Mean.Shape.With(0, count));
+        return mean + (LogVariance * 0.5).Exp() * noise.Next(mean);
+    }
+
+    /// <summary>ln N(z) for every sample, [n], nats.</summary>
+    public Tensor LogDensity(Tensor z) => PerSample((z - Mean).Square() * (-LogVariance).Exp() + LogVariance + Math.Log(2 * Math.PI)) * -0.5;
+
+    /// <summary>KL(this || other) for every sample, [n], nats, in closed form (Kingma and Welling 2014, appendix B).</summary>
+    public Tensor Divergence(in DiagonalGaussian other)
+    {
+        var ratio = LogVariance - other.LogVariance;
+        return PerSample((Mean - other.Mean).Square() * (-other.LogVariance).Exp() + (ratio.Exp() - ratio - 1)) * 0.5;
+    }
+
+    /// <summary>
+    /// The Gaussian in proportion to the product of both densities: precisions add, means are weighted with them. It is how the ladder VAE
+    /// joins what it saw in x with what it expects (Sonderby et al. 2016, equations 17 to 19), and how Bayes' rule joins q(x_t | x_s) with
+    /// q(x_s | x_0) to diffusion's posterior.
+    /// </summary>
+    public DiagonalGaussian Times(in DiagonalGaussian other)
+    {
+        Tensor precision = (-LogVariance).Exp(), others = (-other.LogVariance).Exp(), both = precision + others;
+        return new DiagonalGaussian((Mean * precision + other.Mean * others) / both, -both.Log());
+    }
+
+    internal static Tensor PerSample(Tensor x) => x.Reshape(x.Shape[0], x.Count / Math.Max(1, x.Shape[0])).Sum(1);
+}

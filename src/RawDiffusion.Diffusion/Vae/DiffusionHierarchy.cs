@@ -1,0 +1,64 @@
+using RawDiffusion.Diffusion.Likelihood;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Samplers;
+
+namespace RawDiffusion.Diffusion.Vae;
+
+/// <summary>
+/// Diffusion as a hierarchical VAE: the latents are the noised data at each time, the encoder is the forward process and has nothing to
+/// learn, and p(z_l | z_(l+1)) is the reverse step of a denoiser (Luo 2022, "Understanding diffusion models", section 2.3).
+/// Its bound is <see cref="VariationalBound"/>.
+/// </summary>
+public static class DiffusionHierarchy
+{
+    /// <param name="sample">Shape of one sample.</param>
+    /// <param name="times">Falling times from the end of the process to 0; level l from the bottom is the l-th time above 0.</param>
+    /// <param name="decoder">What stands between z_1 and x.</param>
+    /// <exception cref="ArgumentException">The times do not run from the end of the process to 0.</exception>
+    public static HierarchicalVae Of(
+        Denoiser denoiser, Shape sample, ReadOnlySpan<double> times, Decoder decoder,
+        ReverseVariance variance = ReverseVariance.FixedSmall, Backends.Backend? device = null)
+    {
+        var process = denoiser.Process;
+        double[] grid = TimeGrid.Check(process, times);
+        if (grid[0] != process.EndTime || grid[^1] != 0)
+            throw new ArgumentException($"the levels of {process.Name} go from its end at {process.EndTime} to 0, not from {grid[0]} to {grid[^1]}");
+        int levels = grid.Length - 1;
+        device ??= Device.Default;
+        return new HierarchicalVae(levels, Encode, Prior, LogLikelihood);
+
+        // Level l is at the l-th time from the end of the list, so what is above it stands one before.
+        double At(int level) => grid[levels - level];
+
+        Transition Into(int level) => new(process, At(level + 1), At(level));
+
+        LevelPosterior Encode(Tensor x) => (level, above, _) =>
+        {
+            if (above is null)
+                return Round(x * process.Alpha(At(level)), Square(process.Sigma(At(level))));
+            var step = Into(level);
+            return Round(above * step.PosteriorXt + x * step.PosteriorX0, step.PosteriorVariance);
+        };
+
+        DiagonalGaussian Prior(int level, Tensor? above)
+        {
+            if (above is null)
+                return Round(Tensor.Zeros(sample.Prepend(1), device), Square(process.PriorStandardDeviation));
+            var step = Into(level);
+            var predicted = denoiser.X0(above, At(level + 1));
+            return Round(
+                above * step.PosteriorXt + predicted * step.PosteriorX0,
+                variance == ReverseVariance.FixedSmall ? step.PosteriorVariance : step.Variance);
+        }
+
+        Tensor LogLikelihood(Tensor x, Tensor z)
+        {
+            var step = Into(0);
+            return decoder.LogLikelihood(x, z * step.PosteriorXt + denoiser.X0(z, At(1)) * step.PosteriorX0, step.Variance);
+        }
+
+        DiagonalGaussian Round(Tensor mean, double spread) => new(mean, Tensor.Full([1], Math.Log(spread), device));
+    }
+
+    private static double Square(double x) => x * x;
+}

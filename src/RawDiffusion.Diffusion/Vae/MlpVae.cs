@@ -1,0 +1,131 @@
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Samplers;
+using RawDiffusion.Nn;
+
+namespace RawDiffusion.Diffusion.Vae;
+
+/// <summary>What p(x | z_1) is.</summary>
+public enum VaeLikelihood
+{
+    /// <summary>Independent bits: the network says their logits.</summary>
+    Bernoulli,
+
+    /// <summary>The network says the mean; the standard deviation, one for all coordinates, is learned too.</summary>
+    Gaussian,
+}
+
+/// <summary>
+/// A (hierarchical) VAE made of multi-layer perceptrons, for x[n, dimensions]. The encoder climbs from x and says a Gaussian of each level;
+/// below the top this is multiplied with what the level above expects, as in the ladder VAE (Sonderby et al. 2016). With no hidden layers
+/// everything is linear: probabilistic principal components.
+/// </summary>
+public sealed class MlpVae : Module
+{
+    private readonly int _latentsOfTop;
+
+    /// <param name="latents">Number of latents of each level, from the data up; one number is the VAE of Kingma and Welling 2014.</param>
+    /// <param name="width">Of the hidden layers.</param>
+    /// <param name="layers">Hidden layers between x and the first level, and before each of the others; the way back has as many.</param>
+    /// <exception cref="ArgumentException">There is no level, or a level without latents.</exception>
+    public MlpVae(
+        Generator generator, int dimensions, IReadOnlyList<int> latents, VaeLikelihood likelihood, int width = 256, int layers = 2,
+        Backend? device = null)
+    {
+        if (latents.Count == 0 || latents.Any(count => count < 1))
+            throw new ArgumentException($"MlpVae: expected latents at every level and at least one level, got [{string.Join(", ", latents)}].");
+        Likelihood = likelihood;
+        _latentsOfTop = latents[^1];
+        int levels = latents.Count;
+        (Up, Posteriors, Priors) = (new Sequential[levels], new Linear[levels], new Sequential[levels - 1]);
+        for (int l = 0; l < levels; l++)
+        {
+            int below = l == 0 || layers == 0 ? dimensions : width;
+            Up[l] = Hidden(below, out int seen);
+            Posteriors[l] = new Linear(seen, 2 * latents[l], generator, device: device);
+            if (l > 0)
+                Priors[l - 1] = Chain(latents[l], 2 * latents[l - 1]);
+        }
+        Down = Chain(latents[0], dimensions);
+        if (likelihood == VaeLikelihood.Gaussian)
+            LogVariance = Init.Zeros([1], device);
+        Model = new HierarchicalVae(levels, Encode, Prior, LogLikelihood);
+
+        Sequential Hidden(int inputs, out int outputs)
+        {
+            var chain = new List<Layer>();
+            outputs = inputs;
+            for (int i = 0; i < layers; i++, outputs = width)
+                chain.AddRange([new Linear(outputs, width, generator, device: device), new SiLU()]);
+            return new Sequential([.. chain]);
+        }
+
+        Sequential Chain(int inputs, int outputs)
+        {
+            var hidden = Hidden(inputs, out int seen);
+            return new Sequential([.. hidden.Layers, new Linear(seen, outputs, generator, device: device)]);
+        }
+    }
+
+    public VaeLikelihood Likelihood { get; }
+
+    /// <summary>From x to the first level's features, and from those of each level to the next.</summary>
+    public Sequential[] Up { get; }
+
+    /// <summary>Mean and logarithm of the variance of each level, from its features.</summary>
+    public Linear[] Posteriors { get; }
+
+    /// <summary>The same that a level expects of the one below.</summary>
+    public Sequential[] Priors { get; }
+
+    /// <summary>From z_1 to the logits or the mean of x.</summary>
+    public Sequential Down { get; }
+
+    /// <summary>ln of the variance of a Gaussian likelihood, [1]; null for bits.</summary>
+    public Parameter? LogVariance { get; }
+
+    /// <summary>The VAE that the networks make.</summary>
+    public HierarchicalVae Model { get; }
+
+    /// <summary>The mean of p(x | z_1): probabilities of bits, or points without their noise.</summary>
+    /// <param name="z">[n, latents of the first level].</param>
+    public Tensor Decode(Tensor z) => Likelihood == VaeLikelihood.Bernoulli ? Down.Forward(z).Sigmoid() : Down.Forward(z);
+
+    /// <summary>Draws x, [count, dimensions]; bits are given by their probabilities, as is usual in pictures.</summary>
+    public Tensor Sample(int count, NoiseSource noise)
+    {
+        using var noGrad = new NoGrad();
+        using var scope = new MemoryScope();
+        var mean = Decode(Model.Sample(count, noise));
+        return scope.Keep(LogVariance is null ? mean : new DiagonalGaussian(mean, LogVariance).Draw(count, noise));
+    }
+
+    private LevelPosterior Encode(Tensor x)
+    {
+        var seen = new DiagonalGaussian[Up.Length];
+        var features = x;
+        for (int l = 0; l < Up.Length; l++)
+        {
+            features = Up[l].Forward(features);
+            seen[l] = Split(Posteriors[l].Forward(features));
+        }
+        return (level, above, prior) => above is null ? seen[level - 1] : seen[level - 1].Times(prior);
+    }
+
+    private DiagonalGaussian Prior(int level, Tensor? above) => above is null
+        ? DiagonalGaussian.Standard([_latentsOfTop], Down.Parameters()[0].Device)
+        : Split(Priors[level - 1].Forward(above));
+
+    private Tensor LogLikelihood(Tensor x, Tensor z)
+    {
+        var said = Down.Forward(z);
+        return LogVariance is null
+            ? DiagonalGaussian.PerSample(x * said - F.Softplus(said))
+            : new DiagonalGaussian(said, LogVariance).LogDensity(x);
+    }
+
+    private static DiagonalGaussian Split(Tensor both)
+    {
+        var parts = both.Chunk(2, axis: 1);
+        return new DiagonalGaussian(parts[0], parts[1]);
+    }
+}
