@@ -1,10 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Reflection;
 using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Backends.Cuda.Ladders;
 using RawDiffusion.Cli.Bench;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Studies;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.IO;
 using RawDiffusion.Verification.Bench;
@@ -124,18 +124,13 @@ internal static class BenchCommand
         return names;
     }
 
-    private static List<BenchFact> Facts(BenchTarget target, IEnumerable<string> arguments)
-    {
-        string version = typeof(BenchCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
-        int plus = version.IndexOf('+', StringComparison.Ordinal);
-        return
-        [
-            new("date", DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)),
-            .. target.Facts.Select(fact => new BenchFact(fact.Name, fact.Value)),
-            new("commit", plus < 0 ? "unknown" : version[(plus + 1)..]),
-            new("command", $"rawdiffusion {string.Join(' ', arguments)}"),
-        ];
-    }
+    private static List<BenchFact> Facts(BenchTarget target, IEnumerable<string> arguments) =>
+    [
+        new("date", DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)),
+        .. target.Facts.Select(fact => new BenchFact(fact.Name, fact.Value)),
+        new("commit", SourceVersion.Commit),
+        new("command", $"rawdiffusion {string.Join(' ', arguments)}"),
+    ];
 
     private static BenchReport Run(BenchTarget target, BenchPlan plan, List<BenchFact> facts, IRunReporter reporter)
     {

@@ -24,18 +24,48 @@ public abstract class Study
     /// <summary>Makes the measurements and tells the context of them.</summary>
     public abstract void Run(StudyContext context);
 
-    /// <summary>Runs it and writes <c>metrics.json</c> beside its figures.</summary>
+    /// <summary>
+    /// Runs it and writes <c>metrics.json</c> beside its figures. The file is there from the beginning: of a study that does not come to its
+    /// end it says so, and what was measured until then.
+    /// </summary>
     /// <param name="folder">Made if it is not there.</param>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public StudyResult Run(string folder, StudySettings settings)
     {
         Directory.CreateDirectory(folder);
         var context = new StudyContext(folder, settings);
         var clock = Stopwatch.StartNew();
-        Run(context);
+        context.Save(this, StudyState.Running, clock.Elapsed);
+        try
+        {
+            Run(context);
+        }
+        catch (Exception e)
+        {
+            bool stopped = e is OperationCanceledException && settings.Stop.IsCancellationRequested;
+            context.Save(this, stopped ? StudyState.Stopped : StudyState.Failed, clock.Elapsed, stopped ? null : e.Message);
+            throw;
+        }
         var result = new StudyResult(Name, Lesson, clock.Elapsed, context.Criteria);
-        context.Save(this, result);
+        context.Save(this, StudyState.Finished, clock.Elapsed);
         return result;
     }
+}
+
+/// <summary>How far a study came.</summary>
+public enum StudyState
+{
+    /// <summary>It is being run, or its process was ended on the way.</summary>
+    Running,
+
+    /// <summary>It was asked to stop.</summary>
+    Stopped,
+
+    /// <summary>Something went wrong; it is said what.</summary>
+    Failed,
+
+    /// <summary>It came to its end, whatever its criteria say.</summary>
+    Finished,
 }
 
 /// <summary>How studies are run.</summary>
@@ -68,9 +98,10 @@ public sealed record StudySettings
 public sealed record Criterion(string What, string Measured, string Bound, bool Met);
 
 /// <summary>How a study came out.</summary>
-public sealed record StudyResult(string Name, string Lesson, TimeSpan Elapsed, IReadOnlyList<Criterion> Criteria)
+/// <param name="Error">What went wrong, where it did not come to its end.</param>
+public sealed record StudyResult(string Name, string Lesson, TimeSpan Elapsed, IReadOnlyList<Criterion> Criteria, string? Error = null)
 {
-    public bool Passed => Criteria.All(criterion => criterion.Met);
+    public bool Passed => Error is null && Criteria.All(criterion => criterion.Met);
 }
 
 /// <summary>What a study works with, and where it leaves what it finds.</summary>
@@ -104,8 +135,8 @@ public sealed class StudyContext(string folder, StudySettings settings)
     /// <summary>Asks to stop.</summary>
     public CancellationToken Stop => settings.Stop;
 
-    /// <summary>Notes a number, or several by the name of each.</summary>
-    public void Number(string key, JsonNode value) => _numbers[key] = value;
+    /// <summary>Notes a number, or several by the name of each. One that is not finite is noted as a text: JSON has no others.</summary>
+    public void Number(string key, JsonNode value) => _numbers[key] = Writable(value);
 
     /// <summary>Saves a figure as NAME.png.</summary>
     public void Figure(string name, Figure figure) => figure.Save(Path.Combine(folder, name + ".png"));
@@ -128,27 +159,31 @@ public sealed class StudyContext(string folder, StudySettings settings)
         Reporter.Line($"{(met ? "met" : "FAILED")}: {what}: {measured} ({bound})");
     }
 
-    internal void Save(Study study, StudyResult result)
+    internal void Save(Study study, StudyState state, TimeSpan elapsed, string? error = null)
     {
-        var json = new JsonObject
+        var record = new StudyRecord
         {
-            ["study"] = study.Name,
-            ["lesson"] = study.Lesson,
-            ["device"] = Device.Name,
-            ["full"] = !settings.Quick,
-            ["seconds"] = Math.Round(result.Elapsed.TotalSeconds, 1),
-            ["passed"] = result.Passed,
-            ["criteria"] = new JsonArray([.. result.Criteria.Select(c => (JsonNode)new JsonObject
-            {
-                ["what"] = c.What,
-                ["measured"] = c.Measured,
-                ["bound"] = c.Bound,
-                ["met"] = c.Met,
-            })]),
-            ["numbers"] = _numbers,
+            Study = study.Name,
+            Lesson = study.Lesson,
+            State = state,
+            Error = error,
+            Device = Device.Name,
+            Commit = SourceVersion.Commit,
+            Date = DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture),
+            Full = !settings.Quick,
+            Seconds = Math.Round(elapsed.TotalSeconds, 1),
+            Criteria = _criteria,
         };
-        AtomicFile.WriteAllText(Path.Combine(folder, "metrics.json"), json.ToJsonString(s_json) + "\n");
+        AtomicFile.WriteAllText(Path.Combine(folder, StudyRecord.FileName), record.ToJson(_numbers).ToJsonString(s_json) + "\n");
     }
+
+    private static JsonNode? Writable(JsonNode? node) => node switch
+    {
+        JsonObject members => new JsonObject(members.Select(member => KeyValuePair.Create(member.Key, Writable(member.Value)))),
+        JsonArray items => new JsonArray([.. items.Select(Writable)]),
+        JsonValue value when value.TryGetValue(out double number) && !double.IsFinite(number) => number.ToString(CultureInfo.InvariantCulture),
+        _ => node?.DeepClone(),
+    };
 
     private static string Text(double value) => value.ToString("0.####", CultureInfo.InvariantCulture);
 }
