@@ -64,13 +64,19 @@ public sealed class DiscreteSchedule
     /// <returns>The steps, in memory that the next call uses again.</returns>
     public ReadOnlySpan<int> DrawSteps(int n, Generator generator)
     {
-        const int Resolution = 1 << 24;
-        double u = Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] / (double)Resolution;
         if (_drawn.Length != n)
             _drawn = new int[n];
-        for (int i = 0; i < n; i++)
-            _drawn[i] = (int)(Steps * (i + u) / n);
+        SpreadSteps(Steps, _drawn, generator);
         return _drawn;
+    }
+
+    /// <summary>Draws steps of 0 to <paramref name="steps"/> - 1 as <see cref="DrawSteps"/> does.</summary>
+    internal static void SpreadSteps(int steps, Span<int> drawn, Generator generator)
+    {
+        const int Resolution = 1 << 24;
+        double u = Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] / (double)Resolution;
+        for (int i = 0; i < drawn.Length; i++)
+            drawn[i] = (int)(steps * (i + u) / drawn.Length);
     }
 
     /// <summary>Looks steps up in the tables of the device.</summary>

@@ -1,0 +1,26 @@
+namespace RawDiffusion.Diffusion.Markov;
+
+/// <summary>Independent normal numbers.</summary>
+/// <param name="Mean">[n, ...].</param>
+/// <param name="Variance">Broadcasts against the mean; 0 where a number is known.</param>
+public sealed record DiagonalGaussian(Tensor Mean, Tensor Variance) : IFactorised<DiagonalGaussian>
+{
+    // A known number has a density without bound; its logarithm stays finite, so that what is not asked for does no harm.
+    private const double LeastVariance = 1e-30;
+
+    private Tensor LogVariance => Variance.Clamp(LeastVariance, double.PositiveInfinity).Log();
+
+    /// <inheritdoc/>
+    public Tensor Sample(Generator generator) => Mean + Tensor.Randn(generator, Mean.Shape, Mean.Device) * Variance.Sqrt();
+
+    /// <inheritdoc/>
+    public Tensor LogProbability(Tensor x) =>
+        Factorised.PerSample(((x - Mean).Square() / Variance + LogVariance + Math.Log(2 * Math.PI)) * -0.5);
+
+    /// <inheritdoc/>
+    public Tensor Entropy() => Factorised.PerSample(((LogVariance + Math.Log(2 * Math.PI * Math.E)) * 0.5).BroadcastTo(Mean.Shape));
+
+    /// <inheritdoc/>
+    public static Tensor Divergence(DiagonalGaussian q, DiagonalGaussian p) => Factorised.PerSample(
+        ((q.Mean - p.Mean).Square() / p.Variance + q.Variance / p.Variance - 1 + p.LogVariance - q.LogVariance) * 0.5);
+}

@@ -1,0 +1,41 @@
+using RawDiffusion.Diffusion.Objectives;
+
+namespace RawDiffusion.Diffusion.Markov;
+
+/// <summary>
+/// Training by the variational bound itself: each sample at a step of its own, drawn at random, the loss T times that step's term, so that its
+/// expectation is the bound less L_T, which nothing can be learned about. In nats per element of a sample.
+/// </summary>
+public sealed class MarkovBatch<TDistribution> : TrainingBatch
+    where TDistribution : IFactorised<TDistribution>
+{
+    private readonly MarkovChain<TDistribution> _chain;
+    private readonly StepModel<TDistribution> _reverse;
+    private readonly Generator _generator;
+
+    /// <param name="reverse">p(x_(t-1) | x_t), to be trained.</param>
+    /// <param name="x0">Data, [n, ...].</param>
+    /// <param name="generator">Draws the steps, here, and the states.</param>
+    /// <exception cref="ArgumentException">The data cannot be states of the chain.</exception>
+    public MarkovBatch(MarkovChain<TDistribution> chain, StepModel<TDistribution> reverse, Tensor x0, Generator generator)
+    {
+        chain.Check(x0);
+        (_chain, _reverse, _generator) = (chain, reverse, generator);
+        Inputs = [x0, chain.DrawSteps(x0.Shape[0], generator)];
+    }
+
+    /// <summary>x_0 and the steps.</summary>
+    public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <returns>x_0, the steps and x_t.</returns>
+    /// <inheritdoc/>
+    public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs) =>
+        [inputs[0], inputs[1], _chain.Marginal(inputs[0], inputs[1]).Sample(_generator)];
+
+    /// <inheritdoc/>
+    public override Tensor Loss(IReadOnlyList<Tensor> drawn)
+    {
+        Tensor x0 = drawn[0], t = drawn[1], xt = drawn[2];
+        return _chain.Term(x0, xt, t, _reverse(xt, t)).Sum() * ((double)_chain.Steps / x0.Count);
+    }
+}
