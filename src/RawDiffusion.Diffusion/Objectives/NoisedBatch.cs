@@ -14,7 +14,7 @@ public sealed class NoisedBatch : TrainingBatch
     private readonly Parameterisation _parameterisation;
 
     /// <param name="x0">A batch of data [n, ...].</param>
-    /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
+    /// <param name="labels">What the network is told besides: Int32 [n] for classes, images for a network of those, else null.</param>
     /// <param name="generator">Draws the steps, here, and the noise.</param>
     /// <exception cref="ArgumentException">The network says the score, whose error has no useful scale of its own.</exception>
     public NoisedBatch(

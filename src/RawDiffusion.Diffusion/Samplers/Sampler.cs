@@ -119,5 +119,5 @@ public static partial class Sampler
         });
     }
 
-    private static Tensor Clipped(Tensor x, double limit) => double.IsFinite(limit) ? x.Clamp(-limit, limit) : x;
+    internal static Tensor Clipped(Tensor x, double limit) => double.IsFinite(limit) ? x.Clamp(-limit, limit) : x;
 }
