@@ -67,7 +67,9 @@ model.Eval();
 int[] digits = [.. Enumerable.Range(0, 100).Select(i => i / 10)];
 var row = Sampler.Prior(process, [10, 28, 28, 1], generator);
 var noise = Tensor.Concat([.. Enumerable.Repeat(row, 10)]);
-var denoiser = new Denoiser(Guidance.Guided(model.Forward, Tensor.From(digits, [100]), NoClass, scale: 2), process);
+Tensor told = Tensor.From(digits, [100]), untold = Tensor.From([.. Enumerable.Repeat(NoClass, 100)], [100]);
+var denoiser = Guidance.ClassifierFree(
+    new Denoiser((x, t) => model.Forward(x, t, told), process), new Denoiser((x, t) => model.Forward(x, t, untold), process), scale: 2);
 var samples = Sampler.Ddim(denoiser, noise, TimeGrid.Uniform(50), generator, clipX0: 1);
 new ImageGrid { Zoom = 2, Columns = 10 }.Save(samples, "mnist.png");
 ModelFolder.Save("mnist-model", model);

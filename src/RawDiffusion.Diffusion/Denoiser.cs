@@ -31,8 +31,9 @@ public enum Parameterisation
 public delegate Tensor DenoisingNetwork(Tensor x, Tensor times);
 
 /// <summary>
-/// The same for a network that can be told classes: labels is Int32 [n], where the number of classes stands for "not told", or null for
-/// a network without classes.
+/// The same for a network that can be told labels: rows of its table of embeddings, Int32 [n], or [n, k] of which the k of a sample are added
+/// up, or null for a network without labels. In a table of classes the number of classes stands for "not told"; see
+/// <see cref="Models.LabelTable"/>.
 /// </summary>
 public delegate Tensor ConditionalNetwork(Tensor x, Tensor times, Tensor? labels);
 
@@ -47,28 +48,32 @@ public delegate Tensor ConditionalNetwork(Tensor x, Tensor times, Tensor? labels
 public sealed class Denoiser
 {
     private readonly Func<Tensor, double, Tensor> _predict;
+    private readonly IReadOnlyList<Denoiser> _parts;
 
     /// <summary>Of a network, which is told <see cref="ForwardProcess.NetworkTime"/>.</summary>
     /// <param name="dataStandardDeviation">sigma_data of <see cref="Parameterisation.Preconditioned"/>; no other looks at it.</param>
     /// <exception cref="ArgumentOutOfRangeException">The standard deviation is not positive.</exception>
     public Denoiser(
         DenoisingNetwork network, ForwardProcess process, Parameterisation parameterisation = Parameterisation.Epsilon, double dataStandardDeviation = 1)
-        : this(process, parameterisation, dataStandardDeviation, (x, t) => network(x, Tensor.Full([x.Shape[0]], process.NetworkTime(t), x.Device)))
+        : this(process, parameterisation, dataStandardDeviation, (x, t) => network(x, Tensor.Full([x.Shape[0]], process.NetworkTime(t), x.Device)), [])
     {
     }
 
-    private Denoiser(ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation, Func<Tensor, double, Tensor> predict)
+    private Denoiser(
+        ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation, Func<Tensor, double, Tensor> predict, IReadOnlyList<Denoiser> parts)
     {
         if (!(dataStandardDeviation > 0))
             throw new ArgumentOutOfRangeException(nameof(dataStandardDeviation), $"the data's standard deviation must be positive, not {dataStandardDeviation}");
-        (Process, Parameterisation, DataStandardDeviation, _predict) = (process, parameterisation, dataStandardDeviation, predict);
+        (Process, Parameterisation, DataStandardDeviation, _predict, _parts) = (process, parameterisation, dataStandardDeviation, predict, parts);
     }
 
     /// <summary>Of a function of the state and the time itself: an exact denoiser, or one made of others.</summary>
+    /// <param name="parts">The denoisers that it asks; then their evaluations are its evaluations.</param>
     /// <inheritdoc cref="Denoiser(DenoisingNetwork, ForwardProcess, Parameterisation, double)"/>
     public static Denoiser FromFunction(
-        Func<Tensor, double, Tensor> predict, ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation = 1) =>
-        new(process, parameterisation, dataStandardDeviation, predict);
+        Func<Tensor, double, Tensor> predict, ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation = 1,
+        params IReadOnlyList<Denoiser> parts) =>
+        new(process, parameterisation, dataStandardDeviation, predict, parts);
 
     public ForwardProcess Process { get; }
 
@@ -147,9 +152,10 @@ public sealed class Denoiser
 
     private Tensor Predict(Tensor x, double t, double alpha, double sigma)
     {
-        Evaluations++;
+        int before = _parts.Sum(part => part.Evaluations);
         var input = Parameterisation == Parameterisation.Preconditioned ? x * (InputScale(t) / alpha) : x;
         var output = _predict(input, t);
+        Evaluations += _parts.Count == 0 ? 1 : _parts.Sum(part => part.Evaluations) - before;
         // Without this, the derivative of the answer would silently be that of its other terms.
         if (GradMode.IsEnabled && input.RequiresGrad && !output.RequiresGrad)
             throw new InvalidOperationException($"the denoiser is asked for derivatives at time {t}, and its answer has none: it is not made of tensor operations");

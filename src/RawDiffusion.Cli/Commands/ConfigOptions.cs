@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Training.Configuration;
 
@@ -27,6 +28,31 @@ internal sealed class ConfigOptions
         if (showDefault && Find(key) is { } value)
             option.DefaultValueFactory = _ => value.GetValue<T>();
         Add(option, key, parsed => ToJson(parsed.GetValue(option)));
+        return this;
+    }
+
+    /// <summary>Adds an option whose value is numbers with commas between them, a list in <c>config.json</c>.</summary>
+    /// <exception cref="ArgumentException">On parsing: a part is no number.</exception>
+    public ConfigOptions AddNumbers(string name, string key, string description)
+    {
+        var option = new Option<string>($"--{name}") { Description = description };
+        Add(option, key, parsed => new JsonArray([.. parsed.GetValue(option)!.Split(',').Select(part => ToJson(Number(name, part, "0.3,3")))]));
+        return this;
+    }
+
+    /// <summary>Adds an option whose value is names with a number each, an object in <c>config.json</c>.</summary>
+    /// <exception cref="ArgumentException">On parsing: a part is no name with a number.</exception>
+    public ConfigOptions AddScales(string name, string key, string description)
+    {
+        const string Example = "colour=3,style=1.5";
+        var option = new Option<string>($"--{name}") { Description = description };
+        Add(option, key, parsed =>
+        {
+            var scales = new JsonObject();
+            foreach (var (of, value) in NamedValues.Read(name, parsed.GetValue(option)!.Split(','), Example))
+                scales[of] = ToJson(Number(name, value, Example));
+            return scales;
+        });
         return this;
     }
 
@@ -66,6 +92,11 @@ internal sealed class ConfigOptions
             throw new ArgumentException(e.Describe(option.Name.TrimStart('-')), e);
         }
     }
+
+    private static double Number(string option, string text, string example) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+            ? number
+            : throw new ArgumentException($"--{option}: '{text}' is no number; expected something like {example}");
 
     private static JsonNode? ToJson<T>(T value) => value switch
     {

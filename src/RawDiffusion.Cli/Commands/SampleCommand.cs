@@ -13,9 +13,15 @@ internal static class SampleCommand
         var command = new Command("sample", "Draw samples of a trained run: a picture and a safetensors file.");
         var options = new SamplingOptions(command);
         var label = new Option<int?>("--label") { Description = "The class of all samples; by default the classes take turns." };
+        var attribute = new Option<string[]>("--attribute")
+        {
+            Description = "What all samples are to be, of a model that is told attributes: colour=red style=italic; any for not telling it.",
+            AllowMultipleArgumentsPerToken = true,
+        };
         var trajectory = new Option<string?>("--trajectory") { Description = "Also write the way from noise to samples: an animated GIF." };
         var output = new Option<string?>("--out") { Description = "Name of the two files, without end; by default RUN/samples/sample-N." };
         command.Options.Add(label);
+        command.Options.Add(attribute);
         command.Options.Add(trajectory);
         command.Options.Add(output);
         command.SetAction(parsed => options.Run(parsed, run => Pictures.Count(run.Model), (run, config) =>
@@ -23,16 +29,18 @@ internal static class SampleCommand
             string? gif = parsed.GetValue(trajectory);
             string name = parsed.GetValue(output) is { } wanted ? WithoutEnd(wanted) : NextName(run.Folder);
             OutputFiles.ExpectFree(gif, name + ".png", name + ".safetensors");
-            return Sample(run, config, parsed.GetValue(label), name, gif);
+            var attributes = NamedValues.Read("attribute", parsed.GetValue(attribute) ?? [], "colour=red");
+            return Sample(run, config, parsed.GetValue(label), attributes, name, gif);
         }));
         return command.WithExamples(
             "sample runs/mnist-1",
             "sample runs/mnist-1 --n 100 --sampler ddim --steps 50 --seed 7 --out digits",
             "sample runs/mnist-1 --label 3 --guidance 2 --trajectory threes.gif",
+            "sample runs/colour-digits-1 --attribute digit=3 colour=red style=italic --guidance 2 --guidance-of colour=1",
             "sample runs/eight-gaussians-1/checkpoints/step-4000 --eta 0.5 --sampler ddim");
     }
 
-    private static int Sample(TrainedRun run, RunConfig config, int? label, string name, string? gif)
+    private static int Sample(TrainedRun run, RunConfig config, int? label, IReadOnlyDictionary<string, string> attributes, string name, string? gif)
     {
         var reporter = ConsoleReporter.ForStandardOutput();
         using var signals = new StopSignals(Console.Error);
@@ -41,7 +49,7 @@ internal static class SampleCommand
         SampleSet samples;
         try
         {
-            samples = run.Sample(config.Sampling, config.Seed, reporter, label, trajectory is null ? null : trajectory.Add, signals.Token);
+            samples = run.Sample(config.Sampling, config.Seed, reporter, label, trajectory is null ? null : trajectory.Add, signals.Token, attributes);
         }
         catch (OperationCanceledException) when (signals.ExitCode != 0)
         {

@@ -21,6 +21,9 @@ internal sealed class SamplingOptions
             .Add<string>("sampler", "sampling.sampler", "ddpm (ancestral) or ddim.")
             .Add<double>("eta", "sampling.eta", "DDIM's eta: 0 deterministic, 1 like ddpm.")
             .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
+            .AddScales("guidance-of", "sampling.guidanceOf", "Scales of single attributes: colour=3,style=1.5.")
+            .AddNumbers("guidance-interval", "sampling.guidanceInterval", "Guide only between two noise levels (sigma / alpha): 0.3,3.")
+            .Add<double>("guidance-rescale", "sampling.guidanceRescale", "Share in which guided predictions are rescaled to the spread of unguided ones, 0 to 1.")
             .Add<ulong>("seed", "seed", "Seed of the samples; by default the run's.")
             .Add<string>("data-dir", "data.directory", "Folder with the files of the data, where they are needed.");
         _device.AddTo(command);

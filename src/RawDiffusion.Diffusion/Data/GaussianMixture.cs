@@ -95,23 +95,52 @@ public class GaussianMixture : IExactDensity
     public Tensor DenoiseTensor(Tensor x, double alpha, double sigma)
     {
         int count = _components.Length;
-        double[] means = new double[2 * count], gains = new double[count], offsets = new double[count], slopes = new double[count], shifts = new double[2 * count];
+        double[] gains = new double[count], shifts = new double[2 * count];
         for (int k = 0; k < count; k++)
         {
-            var (mean, deviation, weight) = _components[k];
-            double variance = Variance(k, alpha, sigma), gain = alpha * deviation * deviation / variance;
+            var (mean, deviation, _) = _components[k];
+            double gain = alpha * deviation * deviation / Variance(k, alpha, sigma);
+            gains[k] = gain;
+            (shifts[2 * k], shifts[2 * k + 1]) = ((1 - gain * alpha) * mean.X, (1 - gain * alpha) * mean.Y);
+        }
+        var responsibilities = F.Softmax(ComponentLogits(x, alpha, sigma));
+        return responsibilities.MatMul(Tensor.From(shifts, [count, 2], x.Device)) + x * responsibilities.MatMul(Tensor.From(gains, [count, 1], x.Device));
+    }
+
+    /// <summary>
+    /// Which component points [n, 2] with noise came from: logits [n, components] whose softmax are the responsibilities r_k, the best
+    /// possible classifier. In tensor operations, with derivatives.
+    /// </summary>
+    public Tensor ComponentLogits(Tensor x, double alpha, double sigma)
+    {
+        int count = _components.Length;
+        double[] means = new double[2 * count], offsets = new double[count], slopes = new double[count];
+        for (int k = 0; k < count; k++)
+        {
+            var (mean, _, weight) = _components[k];
+            double variance = Variance(k, alpha, sigma);
             // ln(w N(x; alpha mu, v)) = -|x|^2 / 2v + x . (alpha mu / v) - alpha^2 |mu|^2 / 2v + ln(w / v) + a constant
             (means[2 * k], means[2 * k + 1]) = (alpha * mean.X / variance, alpha * mean.Y / variance);
             offsets[k] = Math.Log(weight / variance) - alpha * alpha * (mean.X * mean.X + mean.Y * mean.Y) / (2 * variance);
             slopes[k] = -0.5 / variance;
-            gains[k] = gain;
-            (shifts[2 * k], shifts[2 * k + 1]) = ((1 - gain * alpha) * mean.X, (1 - gain * alpha) * mean.Y);
         }
         var device = x.Device;
-        var logits = x.MatMul(Tensor.From(means, [count, 2], device), transposeB: true)
+        return x.MatMul(Tensor.From(means, [count, 2], device), transposeB: true)
             + x.Square().Sum(1, keepDims: true) * Tensor.From(slopes, [1, count], device) + Tensor.From(offsets, [1, count], device);
-        var responsibilities = F.Softmax(logits);
-        return responsibilities.MatMul(Tensor.From(shifts, [count, 2], device)) + x * responsibilities.MatMul(Tensor.From(gains, [count, 1], device));
+    }
+
+    /// <summary>The mixture of some of the components: the distribution of points that are known to come from one of them.</summary>
+    /// <exception cref="ArgumentException">None is chosen, or one is no component.</exception>
+    public GaussianMixture Only(params ReadOnlySpan<int> components)
+    {
+        var chosen = new List<GaussianComponent>();
+        foreach (int k in components)
+        {
+            chosen.Add(k >= 0 && k < _components.Length
+                ? _components[k]
+                : throw new ArgumentException($"GaussianMixture: there is no component {k}; there are {_components.Length}."));
+        }
+        return new GaussianMixture([.. chosen]);
     }
 
     /// <summary>The best possible denoiser, differentiable: for likelihoods and whatever else needs derivatives of it.</summary>

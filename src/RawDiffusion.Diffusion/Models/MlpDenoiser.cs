@@ -44,7 +44,7 @@ public sealed class MlpDenoiser : Module
     /// <exception cref="ArgumentException">The shapes do not fit.</exception>
     public Tensor Forward(Tensor x, Tensor t) => Forward(x, t, null);
 
-    /// <param name="labels">Int32 [N]; null exactly where the network has no labels.</param>
+    /// <param name="labels">Int32 [N], or [N, K] to add up the embeddings of K labels; null exactly where the network has no labels.</param>
     /// <exception cref="ArgumentException">The shapes do not fit, or labels are missing or not wanted.</exception>
     public Tensor Forward(Tensor x, Tensor t, Tensor? labels)
     {
@@ -52,7 +52,7 @@ public sealed class MlpDenoiser : Module
             throw new ArgumentException($"MlpDenoiser: the network {(Label is null ? "has no labels" : "needs labels")}.");
         var time = Time.Forward(EmbedTimes(t).To(x.DType));
         if (labels is not null)
-            time += Label!.Forward(labels).To(x.DType);
+            time += (labels.Rank == 1 ? Label!.Forward(labels) : Label!.Forward(labels).Sum(1)).To(x.DType);
         var h = x;
         foreach (var layer in Hidden)
             h = F.Silu(layer.Forward(h) + time);
@@ -60,5 +60,7 @@ public sealed class MlpDenoiser : Module
     }
 
     /// <summary>What the network is told of its times t[N] (0 to 999): [N, timeWidth].</summary>
-    public Tensor EmbedTimes(Tensor t) => F.TimeEmbedding(t * TimeScale, _timeWidth, MaxPeriod);
+    public Tensor EmbedTimes(Tensor t) => EmbedTimes(t, _timeWidth);
+
+    internal static Tensor EmbedTimes(Tensor t, int width) => F.TimeEmbedding(t * TimeScale, width, MaxPeriod);
 }

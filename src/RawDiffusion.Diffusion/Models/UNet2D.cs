@@ -82,7 +82,8 @@ public sealed class UNet2D : Module
     /// <param name="x">[N, H, W, inChannels]; H and W are multiples of 2^(levels - 1).</param>
     /// <param name="times">[N], floating or Int32; see <see cref="Processes.ForwardProcess.NetworkTime"/>.</param>
     /// <param name="labels">
-    /// Int32 [N] for a network with classes; [N, T] for class embeddings of type <c>identity</c>; otherwise null.
+    /// Int32 [N] for a network with classes, or [N, K] to add up the embeddings of K labels of each image (see <see cref="LabelTable"/>);
+    /// [N, T] for class embeddings of type <c>identity</c>; otherwise null.
     /// </param>
     /// <returns>[N, H, W, outChannels], computed in the type of x.</returns>
     /// <exception cref="ArgumentException">A shape does not fit, or labels are missing, unexpected or no class.</exception>
@@ -124,7 +125,7 @@ public sealed class UNet2D : Module
 
     private Tensor EmbedLabels(Tensor labels, DType type) => ClassEmbedding switch
     {
-        Embedding table => table.Forward(labels).To(type),
+        Embedding table => (labels.Rank == 1 ? table.Forward(labels) : table.Forward(labels).Sum(1)).To(type),
         TimestepEmbedding embedding => embedding.Forward(TimeFeatures(AsFloat(labels)).To(type)),
         _ => labels.To(type),
     };
@@ -145,7 +146,8 @@ public sealed class UNet2D : Module
         if (Config.HasClasses != labels is not null)
             throw new ArgumentException($"{name}: {(Config.HasClasses ? "a network with classes needs labels" : "a network without classes takes no labels")}.");
         Shape expected = Config.ClassEmbedType == "identity" ? [x.Shape[0], Config.TimeChannels] : [x.Shape[0]];
-        if (labels is not null && labels.Shape != expected)
+        bool several = labels is { Rank: 2 } && ClassEmbedding is Embedding && labels.Shape[0] == x.Shape[0] && labels.Shape[1] > 0;
+        if (labels is not null && labels.Shape != expected && !several)
             throw new ArgumentException($"{name}: labels of {x.Shape[0]} images have shape {expected}, not {labels.Shape}.");
     }
 

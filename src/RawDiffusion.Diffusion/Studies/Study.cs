@@ -141,6 +141,9 @@ public sealed class StudyContext(string folder, StudySettings settings)
     /// <summary>Saves a figure as NAME.png.</summary>
     public void Figure(string name, Figure figure) => figure.Save(Path.Combine(folder, name + ".png"));
 
+    /// <summary>Saves images [n, height, width, channels] as NAME.png.</summary>
+    public void Images(string name, Tensor images, ImageGrid grid) => grid.Save(images, Path.Combine(folder, name + ".png"));
+
     /// <summary>Judges: a number that is to be at most a bound.</summary>
     public void AtMost(string what, double measured, double bound) =>
         Judge(what, Text(measured), "<= " + Text(bound), measured <= bound);

@@ -15,8 +15,8 @@ namespace RawDiffusion.Diffusion.Studies;
 /// </summary>
 public sealed class StudyModels
 {
-    // To be told the class makes digits easier: fewer steps do.
-    private const int Steps = 3000, ConditionalSteps = 2000, QuickSteps = 30, ClassifierSteps = 2500;
+    // To be told the class makes digits easier, and drawn ones are easier to tell than written ones: fewer steps do.
+    private const int Steps = 3000, ConditionalSteps = 2000, QuickSteps = 30, ClassifierSteps = 2500, DrawnClassifierSteps = 800;
 
     private readonly StudySettings _settings;
     private readonly string _folder;
@@ -66,7 +66,7 @@ public sealed class StudyModels
         if (_runs.TryGetValue(name, out var run))
             return run;
         string path = FolderOf(name);
-        if (!File.Exists(RunFolder.ConfigPath(path)))
+        if (!File.Exists(Path.Combine(path, "config.json")))
             Expect(DiffusionRun.Start(config, () => RunFolder.Create(path), _settings.Reporter, _settings.Stop));
         else if (!File.Exists(Path.Combine(path, "metrics.json")))
             Expect(DiffusionRun.Resume(path, new JsonObject(), _settings.Reporter, _settings.Stop));
@@ -75,14 +75,16 @@ public sealed class StudyModels
 
     /// <summary>A classifier of clean images, to judge with: no model has seen it.</summary>
     /// <param name="data">As in <see cref="DataSets"/>.</param>
-    public ConvClassifier Classifier(string data)
+    /// <param name="kind">Which of the data's labels it tells: the first are the classes.</param>
+    public ConvClassifier Classifier(string data, int kind = 0)
     {
-        if (_classifiers.TryGetValue(data, out var known))
-            return known;
         var source = Data(data);
-        var untrained = (ConvClassifier)ClassifierTraining.NewState(source, ClassifierTraining.Defaults, 0, _settings.Device).Model;
-        return _classifiers[data] = Trained($"{data}-classifier", untrained, _ => ClassifierTraining.Train(
-            source, _settings.Quick ? QuickSteps : ClassifierSteps, 0, _settings.Device, _settings.Reporter, _settings.Stop));
+        string name = kind == 0 ? $"{data}-classifier" : $"{data}-{source.LabelKinds[kind].Name}-classifier";
+        if (_classifiers.TryGetValue(name, out var known))
+            return known;
+        var untrained = (ConvClassifier)ClassifierTraining.NewState(source, ClassifierTraining.Defaults, 0, _settings.Device, kind).Model;
+        return _classifiers[name] = Trained(name, untrained, _ => ClassifierTraining.Train(
+            source, _settings.Quick ? QuickSteps : source.Count is null ? DrawnClassifierSteps : ClassifierSteps, 0, _settings.Device, _settings.Reporter, _settings.Stop, kind));
     }
 
     /// <summary>A network of any kind: its weights are read if they are there, or else trained and kept.</summary>

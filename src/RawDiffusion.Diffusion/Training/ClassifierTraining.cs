@@ -2,6 +2,7 @@ using RawDiffusion.Backends;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Optim;
 
@@ -19,37 +20,70 @@ public static class ClassifierTraining
     public static TrainingConfig Defaults { get; } = new() { Steps = 2500, Batch = 128, LearningRate = 6e-3, WeightDecay = 0.05, EmaDecay = 0.998 };
 
     /// <summary>The untrained classifier of a data set with all that its training changes.</summary>
-    public static TrainingState NewState(ITrainingData data, TrainingConfig training, ulong seed, Backend device)
+    /// <param name="kind">Which of the data's labels it is to tell; the first are the classes.</param>
+    public static TrainingState NewState(ITrainingData data, TrainingConfig training, ulong seed, Backend device, int kind = 0)
     {
         var model = new ConvClassifier(
-            new Generator(seed, RandomStreams.Weights), device, data.SampleShape[0], data.SampleShape[2], data.Classes);
+            new Generator(seed, RandomStreams.Weights), device, data.SampleShape[0], data.SampleShape[2], data.LabelKinds[kind].Values.Count);
         var optimizer = new AdamW(model, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
         return new TrainingState(
             model, WeightFiles.Plain(model), optimizer, training.EmaDecay is { } decay ? new Ema(model, decay, training.EmaWarmup) : null);
     }
 
     /// <summary>Labelled images and the cross-entropy of what the classifier says of them.</summary>
-    public static BatchSource Batches(ConvClassifier model, ITrainingData data, ulong seed, Backend device) =>
-        (first, count) => new LabelledBatch(model, data.Draw(first, count, seed, device));
+    /// <param name="kind">Which of the data's labels it is to tell.</param>
+    public static BatchSource Batches(ConvClassifier model, ITrainingData data, ulong seed, Backend device, int kind = 0) =>
+        (first, count) => new LabelledBatch(model, data.Draw(first, count, seed, device), kind);
 
     /// <summary>Trains a classifier to judge samples by.</summary>
+    /// <param name="kind">Which of the data's labels it is to tell.</param>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
-    public static ConvClassifier Train(ITrainingData data, int steps, ulong seed, Backend device, IRunReporter reporter, CancellationToken stop)
+    public static ConvClassifier Train(
+        ITrainingData data, int steps, ulong seed, Backend device, IRunReporter reporter, CancellationToken stop, int kind = 0)
     {
         var training = Defaults with { Steps = steps };
-        var state = NewState(data, training, seed, device);
+        var state = NewState(data, training, seed, device, kind);
         var model = (ConvClassifier)state.Model;
-        using var trainer = new Trainer(state, training, Batches(model, data, seed, device));
+        using var trainer = new Trainer(state, training, Batches(model, data, seed, device, kind));
         if (trainer.Run(reporter, "judge", stop) == TrainingEnd.Stopped)
             throw new OperationCanceledException(stop);
         state.Ema!.CopyTo(model);
         return model;
     }
 
+    /// <summary>
+    /// Trains a classifier that knows noised images of a process, to guide samplers with: less than half as long as one of clean images, as
+    /// most of what it sees can be told only roughly.
+    /// </summary>
+    /// <param name="model">A fresh one.</param>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
+    public static NoisyImageClassifier TrainNoisy(
+        NoisyImageClassifier model, ITrainingData data, ForwardProcess process, int steps, ulong seed, IRunReporter reporter, CancellationToken stop)
+    {
+        var training = Defaults with { Steps = steps, LearningRate = 3e-3 };
+        var device = model.Output.Weight.Device;
+        var generator = new Generator(seed, RandomStreams.Noise);
+        var optimizer = new AdamW(model, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
+        var state = new TrainingState(model, WeightFiles.Plain(model), optimizer, new Ema(model, training.EmaDecay!.Value, training.EmaWarmup), ("noise", generator));
+        // The end of a process tells nothing, its first thousandth is clean.
+        var times = TimeSampler.Uniform(process, 1e-3 * process.EndTime);
+        using var trainer = new Trainer(state, training, (first, count) =>
+        {
+            var batch = data.Draw(first, count, seed, device);
+            return new NoisedClassesBatch(model.Forward, process, batch.X, batch.Labels!, times, generator);
+        });
+        if (trainer.Run(reporter, "classifier", stop) == TrainingEnd.Stopped)
+            throw new OperationCanceledException(stop);
+        state.Ema!.CopyTo(model);
+        model.Eval();
+        return model;
+    }
+
     /// <summary>The share of images whose largest logit is that of their label.</summary>
     /// <param name="heldOut">What the classifier has not seen.</param>
+    /// <param name="kind">Which of the data's labels it tells.</param>
     /// <returns>The share, and of how many images.</returns>
-    public static (double Share, int Count) Accuracy(ConvClassifier model, ITrainingData heldOut, Backend device, IRunReporter reporter)
+    public static (double Share, int Count) Accuracy(ConvClassifier model, ITrainingData heldOut, Backend device, IRunReporter reporter, int kind = 0)
     {
         using var noGrad = new NoGrad();
         int right = 0, count = Math.Min(heldOut.Count ?? FreshTestImages, FreshTestImages), batches = (count + TestBatch - 1) / TestBatch;
@@ -59,7 +93,7 @@ public static class ClassifierTraining
             using var scope = new MemoryScope();
             int start = b * TestBatch;
             var batch = heldOut.Draw(start, Math.Min(TestBatch, count - start), 0, device);
-            int[] labels = batch.Labels!.ToInt32Array(), guesses = model.Forward(batch.X).ArgMax(1).ToInt32Array();
+            int[] labels = LabelsOf(batch, kind).ToInt32Array(), guesses = model.Forward(batch.X).ArgMax(1).ToInt32Array();
             for (int i = 0; i < guesses.Length; i++)
                 right += guesses[i] == labels[i] ? 1 : 0;
             reporter.Report(b + 1);
@@ -68,9 +102,11 @@ public static class ClassifierTraining
         return ((double)right / count, count);
     }
 
-    private sealed class LabelledBatch(ConvClassifier model, Batch batch) : TrainingBatch
+    private static Tensor LabelsOf(Batch batch, int kind) => kind == 0 ? batch.Labels! : batch.Attributes!.Slice(1, kind, 1).Reshape(batch.X.Shape[0]);
+
+    private sealed class LabelledBatch(ConvClassifier model, Batch batch, int kind) : TrainingBatch
     {
-        public override IReadOnlyList<Tensor> Inputs => [batch.X, batch.Labels!];
+        public override IReadOnlyList<Tensor> Inputs { get; } = [batch.X, LabelsOf(batch, kind)];
 
         public override Tensor Loss(IReadOnlyList<Tensor> drawn) => F.CrossEntropy(model.Forward(drawn[0]), drawn[1]);
     }

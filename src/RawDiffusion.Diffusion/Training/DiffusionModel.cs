@@ -1,4 +1,5 @@
 using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
@@ -10,11 +11,16 @@ namespace RawDiffusion.Diffusion.Training;
 
 /// <summary>Samples of a model.</summary>
 /// <param name="X">[n, ...].</param>
-/// <param name="Labels">The classes asked for, Int32 [n]; null for a model without classes.</param>
-public sealed record SampleSet(Tensor X, Tensor? Labels)
+/// <param name="Labels">The classes asked for, Int32 [n]; null for a model without classes, or where no class was told.</param>
+/// <param name="Attributes">
+/// All that was asked for, Int32 [n, k], a column for each of <see cref="DiffusionModel.LabelKinds"/>, <see cref="LabelTable.NotTold"/> where
+/// nothing was; null for a model that is told the class at most.
+/// </param>
+public sealed record SampleSet(Tensor X, Tensor? Labels, Tensor? Attributes = null)
 {
-    /// <summary>Writes a safetensors file with <c>x</c> and, where there are classes, <c>labels</c>.</summary>
-    public void Save(string path) => Safetensors.Save(path, Labels is null ? [("x", X)] : [("x", X), ("labels", Labels)]);
+    /// <summary>Writes a safetensors file with <c>x</c> and, where there are classes and attributes, <c>labels</c> and <c>attributes</c>.</summary>
+    public void Save(string path) => Safetensors.Save(
+        path, new[] { ("x", X), ("labels", Labels), ("attributes", Attributes) }.Where(part => part.Item2 is not null).Select(part => (part.Item1, part.Item2!)));
 }
 
 /// <summary>A network with what makes it a generative model: a process, what it predicts, the shape of its samples, its classes.</summary>
@@ -29,7 +35,9 @@ public sealed class DiffusionModel
     {
         _device = device;
         SampleShape = new Shape([.. config.Data.Shape!]);
-        Classes = config.Model.Conditional ? config.Data.Classes : 0;
+        LabelKinds = Told(config);
+        Classes = LabelKinds.Count == 0 ? 0 : LabelKinds[0].Values.Count;
+        Labels = TableOf(LabelKinds);
         Process = config.Process.Schedule switch
         {
             "cosine" => new CosineSchedule(),
@@ -49,7 +57,7 @@ public sealed class DiffusionModel
         }
         device.AllowTf32 = precision == Precision.Tf32;
         var generator = new Generator(config.Seed, RandomStreams.Weights);
-        int labels = LabelCount(config);
+        int labels = Labels?.Rows ?? 0;
         if (config.Model.Mlp is { } mlp)
         {
             var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels);
@@ -74,15 +82,27 @@ public sealed class DiffusionModel
         if (config.Model.Unet2d is not { } unet)
             return config.Model;
         int[] shape = [.. config.Data.Shape!];
-        int labels = LabelCount(config);
+        int? labels = TableOf(Told(config))?.Rows;
         return config.Model with
         {
-            Unet2d = unet with { SampleSize = [shape[0], shape[1]], InChannels = shape[2], OutChannels = shape[2], NumClassEmbeds = labels == 0 ? null : labels },
+            Unet2d = unet with { SampleSize = [shape[0], shape[1]], InChannels = shape[2], OutChannels = shape[2], NumClassEmbeds = labels },
         };
     }
 
-    /// <summary>The classes of the data and one that says "any"; 0 for a model that is told none.</summary>
-    private static int LabelCount(RunConfig config) => config.Model.Conditional && config.Data.Classes > 0 ? config.Data.Classes + 1 : 0;
+    /// <summary>What the network is told: nothing, the class, or all that is said of a sample.</summary>
+    private static IReadOnlyList<LabelKind> Told(RunConfig config)
+    {
+        if (!config.Model.Conditional || config.Data.Classes == 0)
+            return [];
+        // Runs of before attributes have noted down the number of classes alone.
+        IReadOnlyList<LabelKind> all = config.Data.Labels is { Count: > 0 } labels
+            ? [.. labels.Select(label => new LabelKind(label.Name, label.Values))]
+            : [new LabelKind("class", [.. Enumerable.Range(0, config.Data.Classes).Select(i => $"{i}")])];
+        return config.Model.Attributes ? all : [all[0]];
+    }
+
+    private static LabelTable? TableOf(IReadOnlyList<LabelKind> kinds) =>
+        kinds.Count == 0 ? null : new LabelTable([.. kinds.Select(kind => kind.Values.Count)]);
 
     public Module Network { get; }
 
@@ -104,6 +124,12 @@ public sealed class DiffusionModel
     /// <summary>Number of classes that the network is told; 0 for none.</summary>
     public int Classes { get; }
 
+    /// <summary>What the network is told of a sample, the class first; empty for nothing.</summary>
+    public IReadOnlyList<LabelKind> LabelKinds { get; }
+
+    /// <summary>How that is put to the network; null for one that is told nothing.</summary>
+    public LabelTable? Labels { get; }
+
     /// <summary>The label that says that the class is not told.</summary>
     public int NullLabel => Classes;
 
@@ -116,6 +142,8 @@ public sealed class DiffusionModel
     {
         if (config.Model.Conditional && config.Data.Classes == 0)
             throw new ConfigException("model.conditional", $" needs data with classes, and {config.Data.Name} has none");
+        if (config.Model.Attributes && config.Data.Labels is not { Count: > 1 })
+            throw new ConfigException("model.attributes", $" needs data of which more is said than the class, and {config.Data.Name} has no more");
         if (config.Data.Shape is not ([> 0] or [> 0, > 0, > 0]))
             throw new ConfigException("data.shape", " must be [dimensions] or [height, width, channels]; a run notes it down when it begins");
         bool points = config.Data.Shape.Count == 1;
@@ -124,19 +152,25 @@ public sealed class DiffusionModel
             string needed = points ? $" must be an mlp for the points of {config.Data.Name}" : $" must be a unet2d for the images of {config.Data.Name}";
             throw new ConfigException("model", needed);
         }
-        return new DiffusionModel(config, device);
+        var model = new DiffusionModel(config, device);
+        model.CheckScales(config.Sampling);
+        return model;
     }
 
     /// <summary>Draws samples with the present weights, so many at once as memory easily holds.</summary>
     /// <param name="label">The class of all samples; by default the classes take turns.</param>
+    /// <param name="attributes">
+    /// By the name of a label what all samples are to be, or <c>any</c> for not telling the network; what is not named is another for each.
+    /// </param>
     /// <param name="watch">Is shown the start and every step of the first samples: the time and the state, which it must not keep.</param>
-    /// <exception cref="ConfigException">The label is not one of the classes.</exception>
+    /// <exception cref="ConfigException">The label is not one of the classes, or an attribute or its value is not known.</exception>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public SampleSet Sample(
         SamplingConfig sampling, Generator generator, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null,
-        CancellationToken stop = default)
+        CancellationToken stop = default, IReadOnlyDictionary<string, string>? attributes = null)
     {
-        int[] labels = Labels(sampling.Count, label);
+        CheckScales(sampling);
+        int[] values = new WantedLabels(LabelKinds, label, attributes).Of(sampling.Count);
         reporter.Begin("sample", (sampling.Count + AtOnce - 1) / AtOnce * sampling.Steps);
         bool training = Network.IsTraining;
         Network.Eval();
@@ -148,7 +182,7 @@ public sealed class DiffusionModel
                 int count = Math.Min(AtOnce, sampling.Count - start), before = parts.Count * sampling.Steps;
                 using var scope = new MemoryScope();
                 parts.Add(scope.Keep(SamplePart(
-                    sampling, count, Classes == 0 ? null : Tensor.From(labels.AsSpan(start, count), [count], _device), generator,
+                    sampling, count, values[(start * LabelKinds.Count)..((start + count) * LabelKinds.Count)], generator,
                     step =>
                     {
                         stop.ThrowIfCancellationRequested();
@@ -156,7 +190,7 @@ public sealed class DiffusionModel
                     },
                     start == 0 ? watch : null)));
             }
-            return new SampleSet(Tensor.Concat(parts.ToArray()), Classes == 0 ? null : Tensor.From(labels, [labels.Length], _device));
+            return Labelled(Tensor.Concat(parts.ToArray()), values);
         }
         finally
         {
@@ -168,12 +202,10 @@ public sealed class DiffusionModel
     private int AtOnce => SampleShape.Rank == 1 ? PointsAtOnce : ImagesAtOnce;
 
     private Tensor SamplePart(
-        SamplingConfig sampling, int count, Tensor? labels, Generator generator, Action<int> progress, Action<double, Tensor>? watch)
+        SamplingConfig sampling, int count, int[] values, Generator generator, Action<int> progress, Action<double, Tensor>? watch)
     {
-        var network = labels is null ? (x, times) => Forward(x, times, null) : Guidance.Guided(Forward, labels, NullLabel, sampling.Guidance);
-        // Of these weights for these samples: what was made of them in another precision is recorded too.
-        using var recorded = new RecordedNetwork(network);
-        var denoiser = new Denoiser(recorded.Forward, Process, Parameterisation);
+        using var guided = new GuidedDenoiser(this, values, sampling, _device);
+        var denoiser = guided.Denoiser;
         var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
         watch?.Invoke(1, x);
         double[] times = TimeGrid.Uniform(sampling.Steps);
@@ -191,16 +223,25 @@ public sealed class DiffusionModel
         }
     }
 
-    private int[] Labels(int count, int? label)
+    private SampleSet Labelled(Tensor x, int[] values)
     {
-        if (label is { } wanted && (wanted < 0 || wanted >= Classes))
+        int kinds = LabelKinds.Count, n = x.Shape[0];
+        if (kinds == 0)
+            return new SampleSet(x, null);
+        int[] classes = [.. Enumerable.Range(0, n).Select(i => values[i * kinds])];
+        return new SampleSet(
+            x, classes.Contains(LabelTable.NotTold) ? null : Tensor.From(classes, [n], _device), kinds == 1 ? null : Tensor.From(values, [n, kinds], _device));
+    }
+
+    private void CheckScales(SamplingConfig sampling)
+    {
+        foreach (string name in sampling.GuidanceOf?.Keys ?? [])
         {
-            throw new ConfigException(
-                "label", Classes == 0 ? " cannot be asked for: the model was trained without classes" : $" must be in [0, {Classes - 1}], not {wanted}");
+            if (LabelKinds.All(kind => kind.Name != name))
+            {
+                throw new ConfigException(
+                    "sampling.guidanceOf", $" has a scale for {FileFormatException.Quote(name)}, which the model is not told; it is told: {string.Join(", ", LabelKinds.Select(kind => kind.Name))}");
+            }
         }
-        var labels = new int[count];
-        for (int i = 0; i < count; i++)
-            labels[i] = label ?? i % Math.Max(1, Classes);
-        return labels;
     }
 }

@@ -49,7 +49,13 @@ public sealed class DiffusionRun
         var data = OpenData(config, reporter, stop);
         config = config with
         {
-            Data = config.Data with { Directory = FullPath(config.Data.Directory), Shape = data.SampleShape.ToArray(), Classes = data.Classes },
+            Data = config.Data with
+            {
+                Directory = FullPath(config.Data.Directory),
+                Shape = data.SampleShape.ToArray(),
+                Classes = data.Classes,
+                Labels = [.. data.LabelKinds.Select(kind => new LabelConfig { Name = kind.Name, Values = kind.Values })],
+            },
             History = [RunStart.Now(0)],
         };
         config = config with { Model = DiffusionModel.Fit(config) };
@@ -107,8 +113,8 @@ public sealed class DiffusionRun
             (first, count) =>
             {
                 // Labels are looked at on their way, which must not wait for the device.
-                var batch = _data.Draw(first, count, _config.Seed, _model.Classes == 0 ? _device : Device.Cpu);
-                var labels = _model.Classes == 0 ? null : DropLabels(batch.Labels!, labelDropout);
+                var batch = _data.Draw(first, count, _config.Seed, _model.Labels is null ? _device : Device.Cpu);
+                var labels = _model.Labels is null ? null : Told(batch, labelDropout);
                 return new NoisedBatch(_model.Forward, schedule, batch.X.To(_device), labels, noise, _model.Parameterisation);
             },
             _reporter, stop, () => Preview(state), fused);
@@ -125,17 +131,13 @@ public sealed class DiffusionRun
         }
     }
 
-    /// <summary>Makes a share of the labels say that the class is not told, each by its own random number.</summary>
-    private Tensor DropLabels(Tensor labels, Generator generator)
+    /// <summary>What the network is told of a batch: its labels, but for a share of them.</summary>
+    private Tensor Told(Batch batch, Generator generator)
     {
-        int[] values = labels.ToInt32Array();
-        float[] chances = Tensor.Rand(generator, [values.Length], device: Device.Cpu).ToArray();
-        for (int i = 0; i < values.Length; i++)
-        {
-            if (chances[i] < _config.Training.LabelDropout)
-                values[i] = _model.NullLabel;
-        }
-        return Tensor.From(values, labels.Shape, _device);
+        var table = _model.Labels!;
+        int[] values = (table.Kinds == 1 ? batch.Labels! : batch.Attributes!).ToInt32Array();
+        table.Drop(values, _config.Training.LabelDropout, generator);
+        return table.Indices(values, _device);
     }
 
     /// <summary>Samples of the present average, always from the same noise, so that the pictures of a run can be compared.</summary>

@@ -46,12 +46,14 @@ public sealed class TrainedRun
 
     /// <summary>Draws samples; the same settings and seed give the same bits as at the end of the run.</summary>
     /// <param name="label">See <see cref="DiffusionModel.Sample"/>.</param>
+    /// <param name="attributes">See <see cref="DiffusionModel.Sample"/>.</param>
     /// <param name="watch">See <see cref="DiffusionModel.Sample"/>.</param>
     public SampleSet Sample(
-        SamplingConfig sampling, ulong seed, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null, CancellationToken stop = default)
+        SamplingConfig sampling, ulong seed, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null, CancellationToken stop = default,
+        IReadOnlyDictionary<string, string>? attributes = null)
     {
-        RunConfigChecks.Check(sampling);
-        return Model.Sample(sampling, new Generator(seed, RandomStreams.Sampling), reporter, label, watch, stop);
+        (Config with { Sampling = sampling }).Check();
+        return Model.Sample(sampling, new Generator(seed, RandomStreams.Sampling), reporter, label, watch, stop, attributes);
     }
 
     /// <summary>Judges samples as at the end of the run; images by the classifier that the run trained, or by a new one.</summary>

@@ -40,6 +40,23 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
         Assert.Equal(new Shape(5, 28, 28, 1), sevens.Read("x").Shape);
     }
 
+    /// <summary>Where no time of the sampler is within the interval, the samples are those without guidance.</summary>
+    [Fact]
+    public void An_interval_and_rescaling_change_guided_samples_and_only_those()
+    {
+        float[] Made(string name, params string[] options)
+        {
+            Execute(["sample", runs.Images, "--n", "3", "--seed", "5", "--out", _folder[name], .. options]);
+            return Samples(_folder[name + ".safetensors"]);
+        }
+
+        float[] plain = Made("plain", "--guidance", "1"), guided = Made("guided", "--guidance", "3");
+        Assert.NotEqual(plain, guided);
+        Assert.Equal(plain, Made("outside", "--guidance", "3", "--guidance-interval", "1e-6,1e-5"));
+        Assert.Equal(guided, Made("inside", "--guidance", "3", "--guidance-interval", "0,1e6"));
+        Assert.NotEqual(guided, Made("rescaled", "--guidance", "3", "--guidance-rescale", "0.7"));
+    }
+
     [Fact]
     public void A_trajectory_is_an_animated_gif()
     {
@@ -67,6 +84,8 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
 
     [Theory]
     [InlineData("--label 3", "label cannot be asked for: the model was trained without classes")]
+    [InlineData("--guidance 3", "guidance needs a model that is told classes, and this one is not; train one with --conditional")]
+    [InlineData("--guidance-interval 0.3,3", "guidance-interval needs a model that is told classes, and this one is not; train one with --conditional")]
     [InlineData("--n 0", "n must be at least 1, not 0")]
     [InlineData("--steps 0", "steps must be at least 1, not 0")]
     [InlineData("--eta 2", "eta must be in [0, 1], not 2")]

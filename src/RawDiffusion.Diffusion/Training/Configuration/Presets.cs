@@ -56,6 +56,6 @@ public static class Presets
         };
         return new Preset(
             data.Name, $"Images: {data.Description}. {files}", drawn ? "15 minutes and 1 GB" : "25 minutes and 1 GB", config,
-            "", data.HasFiles ? $"--data-dir ~/{data.Name} --conditional --guidance 2" : "--conditional --guidance 2", "--time-limit 10", "--fast-dev-run");
+            "", data.HasFiles ? $"--data-dir ~/{data.Name} --conditional --guidance 2" : "--conditional --attributes --guidance 2", "--time-limit 10", "--fast-dev-run");
     }
 }

@@ -100,6 +100,18 @@ public sealed record DataConfig
 
     /// <summary>Number of classes, noted down likewise; 0 for none.</summary>
     public int Classes { get; init; }
+
+    /// <summary>All that is said of a sample, the class first, noted down likewise.</summary>
+    public IReadOnlyList<LabelConfig>? Labels { get; init; }
+}
+
+/// <summary>One thing that is said of every sample; see <see cref="Data.LabelKind"/>.</summary>
+public sealed record LabelConfig
+{
+    public string Name { get; init; } = "";
+
+    /// <summary>What label 0, 1, ... means.</summary>
+    public IReadOnlyList<string> Values { get; init; } = [];
 }
 
 /// <summary>The network: exactly one of <see cref="Mlp"/> and <see cref="Unet2d"/> is given.</summary>
@@ -107,6 +119,9 @@ public sealed record ModelConfig
 {
     /// <summary>Whether the network is told the class of a sample; needs data with classes.</summary>
     public bool Conditional { get; init; }
+
+    /// <summary>Whether a conditional network is told everything that is said of a sample (digit, colour, style) and not the class alone.</summary>
+    public bool Attributes { get; init; }
 
     /// <summary>For points of the plane.</summary>
     public MlpConfig? Mlp { get; init; }
@@ -177,7 +192,10 @@ public sealed record TrainingConfig
     /// <summary>Whether the average forgets faster at first, when the weights still change much.</summary>
     public bool EmaWarmup { get; init; } = true;
 
-    /// <summary>Share of the samples that a conditional network is not told the class of, so that it can be guided.</summary>
+    /// <summary>
+    /// Share of the samples that a conditional network is not told the class of, so that it can be guided. Where it is told several things:
+    /// the share of which it is told nothing, and of the others the share of which it is not told each; see <see cref="LabelTable.Drop"/>.
+    /// </summary>
     public double LabelDropout { get; init; } = 0.1;
 
     /// <summary>The run sees only the first so many batches, again and again: a model that cannot learn them by heart is broken.</summary>
@@ -221,6 +239,15 @@ public sealed record SamplingConfig
 
     /// <summary>Scale of classifier-free guidance for a conditional network: 1 for none, more for clearer classes and less variety.</summary>
     public double Guidance { get; init; } = 1;
+
+    /// <summary>Scales of single attributes where they are not that of <see cref="Guidance"/>, by name; null for none.</summary>
+    public IReadOnlyDictionary<string, double>? GuidanceOf { get; init; }
+
+    /// <summary>The noise levels (sigma / alpha) between which samples are guided, [low, high]; null for all.</summary>
+    public IReadOnlyList<double>? GuidanceInterval { get; init; }
+
+    /// <summary>The share in which guided predictions are brought back to the spread of unguided ones, against overexposed images.</summary>
+    public double GuidanceRescale { get; init; }
 
     /// <summary>The predicted clean sample is kept in [-limit, limit] at every step; null for no limit.</summary>
     public double? ClipX0 { get; init; }

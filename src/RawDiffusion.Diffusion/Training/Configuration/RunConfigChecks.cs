@@ -24,10 +24,13 @@ internal static class RunConfigChecks
             Whole("model.mlp.layers", mlp.Layers, 1, MostLayers);
             Whole("model.mlp.timeWidth", mlp.TimeWidth, 2, WidestLayer);
         }
+        if (config.Model.Attributes && !config.Model.Conditional)
+            throw new ConfigException("model.attributes", " are told to a conditional network; give --conditional too");
         OneOf("process.schedule", config.Process.Schedule, "linear", "cosine");
         OneOf("process.parameterisation", config.Process.Parameterisation, "epsilon", "x0", "velocity");
         Check(config.Training);
         Check(config.Sampling);
+        CheckGuidance(config);
         Whole("evaluation.classifierSteps", config.Evaluation.ClassifierSteps, 1, MostSteps);
     }
 
@@ -71,8 +74,37 @@ internal static class RunConfigChecks
             throw Wrong("sampling.eta", "must be in [0, 1]", sampling.Eta);
         if (!double.IsFinite(sampling.Guidance))
             throw Wrong("sampling.guidance", "must be a number", sampling.Guidance);
+        if (sampling.GuidanceInterval is { } interval && interval is not [>= 0, < double.PositiveInfinity] || sampling.GuidanceInterval is [var low, var high] && !(low < high))
+        {
+            string given = string.Join(", ", sampling.GuidanceInterval!.Select(end => end.ToString(CultureInfo.InvariantCulture)));
+            throw new ConfigException("sampling.guidanceInterval", $" must be two noise levels (sigma / alpha), 0 <= low < high, not {given}");
+        }
+        foreach (var (name, scale) in sampling.GuidanceOf ?? new Dictionary<string, double>())
+        {
+            if (!double.IsFinite(scale))
+                throw Wrong("sampling.guidanceOf", $"must be a number for {FileFormatException.Quote(name)}", scale);
+        }
+        if (!(sampling.GuidanceRescale is >= 0 and <= 1))
+            throw Wrong("sampling.guidanceRescale", "must be in [0, 1]", sampling.GuidanceRescale);
         if (sampling.ClipX0 is { } limit)
             Positive("sampling.clipX0", limit);
+    }
+
+    /// <summary>Guidance takes a network that knows a sample both with its class and without.</summary>
+    private static void CheckGuidance(RunConfig config)
+    {
+        var sampling = config.Sampling;
+        string? key = sampling.Guidance != 1 ? "sampling.guidance"
+            : sampling.GuidanceOf is not null ? "sampling.guidanceOf"
+            : sampling.GuidanceInterval is not null ? "sampling.guidanceInterval"
+            : sampling.GuidanceRescale != 0 ? "sampling.guidanceRescale" : null;
+        if (key is not null && !config.Model.Conditional)
+            throw new ConfigException(key, " needs a model that is told classes, and this one is not; train one with --conditional");
+        if (sampling.Guidance == 1 && sampling.GuidanceOf is null || config.Training.LabelDropout is > 0 and < 1)
+            return;
+        string told = config.Training.LabelDropout == 0 ? "every class" : "no class";
+        throw new ConfigException(
+            key!, $" needs a model that knows samples both with their class and without, and this one was told {told}; train one with --label-dropout 0.1");
     }
 
     private static void Whole(string key, int value, int least, int most)
