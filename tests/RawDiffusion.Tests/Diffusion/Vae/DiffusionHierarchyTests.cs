@@ -36,7 +36,7 @@ public class DiffusionHierarchyTests
         var process = new CosineSchedule();
         var data = new EightGaussians();
         var x = data.Sample(Samples, new Generator(1), Device.Parse(device));
-        var denoiser = exact ? data.Denoiser(process) : new Denoiser(new MlpDenoiser(new Generator(2), x.Device).Forward, process);
+        var denoiser = exact ? data.Denoiser(process) : new Denoiser(new MlpDenoiser(new Generator(2), x.Device, width: 16).Forward, process);
         double[] times = TimeGrid.Uniform(Levels);
         var hierarchy = DiffusionHierarchy.Of(denoiser, [2], times, Decoder.Gaussian, variance, x.Device);
         Assert.Equal(Levels, hierarchy.Levels);
