@@ -15,6 +15,7 @@ public static class AllStudies
         new SdeOdeStudy(),
         new LikelihoodStudy(),
         new ScoreMatchingStudy(),
+        new GuidanceStudy(),
     ];
 
     /// <exception cref="ArgumentException">No such study; the message lists those there are.</exception>
