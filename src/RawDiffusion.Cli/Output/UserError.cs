@@ -1,4 +1,5 @@
 using RawDiffusion.Cuda;
+using RawDiffusion.Diffusion.Samplers;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.IO;
 
@@ -15,6 +16,7 @@ internal static class UserError
     /// </summary>
     public static (string Message, int ExitCode)? Describe(Exception e) => e switch
     {
+        NotFiniteException => ($"the model gave no numbers: {OneLine(e.Message)}", Failed),
         DivergedException => ($"the training diverged at {OneLine(e.Message)}", Failed),
         OutOfMemoryException => ("there is not enough memory; a smaller batch or model, or --accumulate, needs less", BadInput),
         CudaException cuda => (OneLine(e.Message), CannotBeUsed(cuda.Result) ? BadInput : Failed),

@@ -24,7 +24,7 @@ public static class ExactWasserstein
         {
             for (int j = 0; j < n; j++)
             {
-                double square = PointDistances.Squared(a, b, i, j, size);
+                double square = Rows.SquaredDistance(a.AsSpan(i * size, size), b.AsSpan(j * size, size));
                 cost[i * n + j] = order == 1 ? Math.Sqrt(square) : square;
             }
         }

@@ -9,10 +9,12 @@ public static class ImageSimilarity
     /// <summary>The peak signal-to-noise ratio 10 log10(range^2 / mean squared error), in decibels, over all pixels; infinite for equal images.</summary>
     /// <param name="range">The distance from black to white: 2 for images in [-1, 1].</param>
     /// <exception cref="ArgumentException">The shapes differ or are empty.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not positive.</exception>
     public static double PeakSignalToNoise(Tensor x, Tensor y, double range = 2)
     {
         if (x.Shape != y.Shape || x.Count == 0)
             throw new ArgumentException($"PeakSignalToNoise: expected images of one shape, got {x.Shape} and {y.Shape}.");
+        CheckRange(range);
         double[] a = x.ToDoubleArray(), b = y.ToDoubleArray();
         double sum = 0;
         for (int i = 0; i < a.Length; i++)
@@ -27,10 +29,12 @@ public static class ImageSimilarity
     /// <param name="x">[N, H, W, C] with H and W of at least 11.</param>
     /// <param name="range">The distance from black to white.</param>
     /// <exception cref="ArgumentException">The shapes differ, or the images are smaller than a window.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not positive.</exception>
     public static double StructuralSimilarity(Tensor x, Tensor y, double range = 2)
     {
         if (x.Shape != y.Shape || x.Rank != 4 || x.Shape[1] < Window || x.Shape[2] < Window || x.Count == 0)
             throw new ArgumentException($"StructuralSimilarity: expected images [N, H, W, C] of one shape, at least {Window} pixels high and wide, got {x.Shape} and {y.Shape}.");
+        CheckRange(range);
         double[] a = x.ToDoubleArray(), b = y.ToDoubleArray(), weights = Weights();
         int n = x.Shape[0], height = x.Shape[1], width = x.Shape[2], channels = x.Shape[3];
         double sum = 0, c1 = C1 * range * range, c2 = C2 * range * range;
@@ -67,6 +71,12 @@ public static class ImageSimilarity
             double varianceA = squareA - meanA * meanA, varianceB = squareB - meanB * meanB, covariance = product - meanA * meanB;
             return (2 * meanA * meanB + c1) * (2 * covariance + c2) / ((meanA * meanA + meanB * meanB + c1) * (varianceA + varianceB + c2));
         }
+    }
+
+    private static void CheckRange(double range)
+    {
+        if (!(range > 0 && double.IsFinite(range)))
+            throw new ArgumentOutOfRangeException(nameof(range), $"the distance from black to white must be positive, not {range}");
     }
 
     private static double[] Weights()

@@ -8,7 +8,7 @@ public static class KernelDistances
     public static double Energy(Tensor x, Tensor y)
     {
         int size = PointDistances.Check(nameof(Energy), x, y);
-        return -Discrepancy(x.ToDoubleArray(), y.ToDoubleArray(), size, Math.Sqrt);
+        return -Discrepancy(x, y, size, (a, b) => Math.Sqrt(Rows.SquaredDistance(a, b)));
     }
 
     /// <summary>
@@ -22,7 +22,7 @@ public static class KernelDistances
         if (!(bandwidth > 0))
             throw new ArgumentOutOfRangeException(nameof(bandwidth), $"a bandwidth must be positive, not {bandwidth}");
         int size = PointDistances.Check(nameof(MaximumMeanDiscrepancy), x, y);
-        return Discrepancy(x.ToDoubleArray(), y.ToDoubleArray(), size, square => Math.Exp(-square / (2 * bandwidth * bandwidth)));
+        return Discrepancy(x, y, size, (a, b) => Math.Exp(-Rows.SquaredDistance(a, b) / (2 * bandwidth * bandwidth)));
     }
 
     /// <summary>
@@ -34,32 +34,17 @@ public static class KernelDistances
     public static double KernelInception(Tensor x, Tensor y)
     {
         int size = PointDistances.Check(nameof(KernelInception), x, y);
-        double[] a = x.ToDoubleArray(), b = y.ToDoubleArray();
-        return Mean(a, a, skipEqual: true) + Mean(b, b, skipEqual: true) - 2 * Mean(a, b, skipEqual: false);
-
-        double Mean(double[] left, double[] right, bool skipEqual)
+        return Discrepancy(x, y, size, (a, b) =>
         {
-            int n = left.Length / size, m = right.Length / size;
-            double sum = 0;
-            for (int i = 0; i < n; i++)
-            {
-                for (int j = 0; j < m; j++)
-                {
-                    if (skipEqual && i == j)
-                        continue;
-                    double product = 0;
-                    for (int k = 0; k < size; k++)
-                        product += left[i * size + k] * right[j * size + k];
-                    double kernel = product / size + 1;
-                    sum += kernel * kernel * kernel;
-                }
-            }
-            return sum / ((double)n * (skipEqual ? m - 1 : m));
-        }
+            double kernel = Rows.Dot(a, b) / size + 1;
+            return kernel * kernel * kernel;
+        });
     }
 
     /// <summary>E k(x, x') + E k(y, y') - 2 E k(x, y), pairs of a point with itself left out.</summary>
-    private static double Discrepancy(double[] x, double[] y, int size, Func<double, double> kernel) =>
-        PointDistances.Mean(x, x, size, skipEqual: true, kernel) + PointDistances.Mean(y, y, size, skipEqual: true, kernel)
-        - 2 * PointDistances.Mean(x, y, size, skipEqual: false, kernel);
+    private static double Discrepancy(Tensor x, Tensor y, int size, PointDistances.OfPair kernel)
+    {
+        double[] a = x.ToDoubleArray(), b = y.ToDoubleArray();
+        return PointDistances.MeanWithin(a, size, kernel) + PointDistances.MeanWithin(b, size, kernel) - 2 * PointDistances.Mean(a, b, size, kernel);
+    }
 }

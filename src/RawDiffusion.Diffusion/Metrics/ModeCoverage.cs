@@ -16,11 +16,14 @@ public sealed record ModeCoverage(
 
     /// <param name="samples">[n, 2].</param>
     /// <param name="radius">Four standard deviations of a mode leave exp(-8) = 0.03% of its own points outside.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The radius is not positive.</exception>
     /// <exception cref="ArgumentException">No samples or no modes, or the samples are not points of the plane.</exception>
     public static ModeCoverage Measure(Tensor samples, IReadOnlyList<Point2> modes, double radius)
     {
         if (samples.Rank != 2 || samples.Shape[1] != 2 || samples.Count == 0 || modes.Count == 0)
             throw new ArgumentException($"ModeCoverage: expected at least one point [n, 2] and one mode, got {samples.Shape} and {modes.Count} modes.");
+        if (!(radius > 0))
+            throw new ArgumentOutOfRangeException(nameof(radius), $"a radius must be positive, not {radius}");
         float[] points = samples.ToArray();
         double[] nearest = new double[modes.Count], within = new double[modes.Count];
         double part = 1.0 / samples.Shape[0];

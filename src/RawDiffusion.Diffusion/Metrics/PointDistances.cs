@@ -1,35 +1,32 @@
+using RawDiffusion.Backends.Cpu;
+
 namespace RawDiffusion.Diffusion.Metrics;
 
-/// <summary>Squared distances between rows of two arrays.</summary>
+/// <summary>Means over pairs of rows of two arrays, on all cores.</summary>
 internal static class PointDistances
 {
-    public static double Squared(double[] x, double[] y, int i, int j, int size)
-    {
-        double sum = 0;
-        for (int k = 0; k < size; k++)
-        {
-            double difference = x[i * size + k] - y[j * size + k];
-            sum += difference * difference;
-        }
-        return sum;
-    }
+    /// <summary>A number that belongs to two points.</summary>
+    public delegate double OfPair(ReadOnlySpan<double> x, ReadOnlySpan<double> y);
 
-    /// <summary>The mean of f(|x_i - y_j|^2) over all pairs, or over all pairs of different numbers.</summary>
-    public static double Mean(double[] x, double[] y, int size, bool skipEqual, Func<double, double> f)
+    /// <summary>The mean of f(x_i, y_j) over all pairs. The same bits for every number of threads.</summary>
+    public static double Mean(double[] x, double[] y, int size, OfPair f)
     {
         int n = x.Length / size, m = y.Length / size;
-        double sum = 0;
-        for (int i = 0; i < n; i++)
-        {
-            double row = 0;
-            for (int j = 0; j < m; j++)
-            {
-                if (!skipEqual || i != j)
-                    row += f(Squared(x, y, i, j, size));
-            }
-            sum += row;
-        }
-        return sum / ((double)n * (skipEqual ? m - 1 : m));
+        return Sum(x, y, size, f, within: false) / ((double)n * m);
+    }
+
+    /// <summary>The mean of a symmetric f(x_i, x_j) over all pairs of different numbers.</summary>
+    public static double MeanWithin(double[] x, int size, OfPair f)
+    {
+        int n = x.Length / size;
+        return 2 * Sum(x, x, size, f, within: true) / ((double)n * (n - 1));
+    }
+
+    private static double Sum(double[] x, double[] y, int size, OfPair f, bool within)
+    {
+        var rows = new double[x.Length / size];
+        Workers.For(rows.Length, new RowBody(x, y, size, f, within, rows));
+        return rows.Sum();
     }
 
     /// <exception cref="ArgumentException">The clouds are not of one dimension, or of fewer than two points.</exception>
@@ -38,5 +35,17 @@ internal static class PointDistances
         if (x.Rank != 2 || y.Rank != 2 || x.Shape[1] != y.Shape[1] || x.Shape[0] < 2 || y.Shape[0] < 2 || x.Shape[1] == 0)
             throw new ArgumentException($"{name}: expected points [n, D] and [m, D], at least two of each, got {x.Shape} and {y.Shape}.");
         return x.Shape[1];
+    }
+
+    private readonly struct RowBody(double[] x, double[] y, int size, OfPair f, bool within, double[] rows) : IParallelBody
+    {
+        public void Run(int index, int worker)
+        {
+            var point = x.AsSpan(index * size, size);
+            double sum = 0;
+            for (int start = within ? (index + 1) * size : 0; start < y.Length; start += size)
+                sum += f(point, y.AsSpan(start, size));
+            rows[index] = sum;
+        }
     }
 }

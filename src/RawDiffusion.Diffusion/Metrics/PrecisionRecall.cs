@@ -1,3 +1,5 @@
+using RawDiffusion.Backends.Cpu;
+
 namespace RawDiffusion.Diffusion.Metrics;
 
 /// <summary>
@@ -26,33 +28,39 @@ public sealed record PrecisionRecall(double Precision, double Recall)
     /// <summary>The squared distance of every point to its k-th neighbour.</summary>
     private static double[] Radii(double[] points, int size, int neighbours)
     {
-        int n = points.Length / size;
-        var radii = new double[n];
-        var distances = new double[n];
-        for (int i = 0; i < n; i++)
-        {
-            for (int j = 0; j < n; j++)
-                distances[j] = PointDistances.Squared(points, points, i, j, size);
-            // The nearest is the point itself.
-            Array.Sort(distances);
-            radii[i] = distances[neighbours];
-        }
+        var radii = new double[points.Length / size];
+        Workers.For(radii.Length, new RadiusBody(points, size, neighbours, radii));
         return radii;
     }
 
     private static double ShareWithin(double[] centres, double[] radii, double[] points, int size)
     {
-        int n = points.Length / size, inside = 0;
-        for (int i = 0; i < n; i++)
+        var inside = new bool[points.Length / size];
+        Workers.For(inside.Length, new InsideBody(centres, radii, points, size, inside));
+        return (double)inside.Count(static each => each) / inside.Length;
+    }
+
+    private readonly struct RadiusBody(double[] points, int size, int neighbours, double[] radii) : IParallelBody
+    {
+        public void Run(int index, int worker)
         {
-            for (int j = 0; j < radii.Length; j++)
-            {
-                if (PointDistances.Squared(points, centres, i, j, size) > radii[j])
-                    continue;
-                inside++;
-                break;
-            }
+            var point = points.AsSpan(index * size, size);
+            var distances = new double[radii.Length];
+            for (int j = 0; j < distances.Length; j++)
+                distances[j] = Rows.SquaredDistance(point, points.AsSpan(j * size, size));
+            // The nearest is the point itself.
+            Array.Sort(distances);
+            radii[index] = distances[neighbours];
         }
-        return (double)inside / n;
+    }
+
+    private readonly struct InsideBody(double[] centres, double[] radii, double[] points, int size, bool[] inside) : IParallelBody
+    {
+        public void Run(int index, int worker)
+        {
+            var point = points.AsSpan(index * size, size);
+            for (int j = 0; j < radii.Length && !inside[index]; j++)
+                inside[index] = Rows.SquaredDistance(point, centres.AsSpan(j * size, size)) <= radii[j];
+        }
     }
 }

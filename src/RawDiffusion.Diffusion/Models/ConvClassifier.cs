@@ -56,12 +56,18 @@ public sealed class ConvClassifier : Layer
     public override Tensor Forward(Tensor x) => Output.Forward(Features(x));
 
     /// <summary>What the last layer sees, [N, 64]: the features that distances between sets of images are measured in.</summary>
-    public Tensor Features(Tensor x)
+    public Tensor Features(Tensor x) => FeaturesOf(FeatureMap(x));
+
+    /// <summary>
+    /// What the second convolution sees where, [N, size / 4, size / 4, 2 width]: features that have a place in the image, for the sFID.
+    /// </summary>
+    public Tensor FeatureMap(Tensor x) => F.AvgPool2d(Norm2.Forward(Conv2.Forward(Norm1.Forward(Conv1.Forward(x)))), 2);
+
+    /// <summary><see cref="Features"/> of a <see cref="FeatureMap"/>.</summary>
+    public Tensor FeaturesOf(Tensor map)
     {
-        var h = Norm1.Forward(Conv1.Forward(x));
-        h = F.AvgPool2d(Norm2.Forward(Conv2.Forward(h)), 2);
-        h = F.AvgPool2d(Norm3.Forward(Conv3.Forward(h)), 2);
-        return F.Silu(Hidden.Forward(h.Reshape([x.Shape[0], Hidden.Weight.Shape[1]])));
+        var h = F.AvgPool2d(Norm3.Forward(Conv3.Forward(map)), 2);
+        return F.Silu(Hidden.Forward(h.Reshape([map.Shape[0], Hidden.Weight.Shape[1]])));
     }
 
     private static GroupNorm Norm(int channels, Backend? device) => new(channels / ChannelsPerGroup, channels, silu: true, device: device);

@@ -24,7 +24,7 @@ public static class LossWeights
 
     /// <summary>|v - v(x_t)|^2: SNR + 1 for a variance-preserving process (Salimans and Ho 2022, appendix D).</summary>
     public static LossWeight Velocity { get; } = (process, t) =>
-        Math.Pow(process.Alpha(t) * Snr(process, t) + process.Sigma(t) / process.NoiseToSignal(t), 2) / Snr(process, t);
+        Math.Pow(process.Alpha(t) * process.Alpha(t) / process.Sigma(t) + process.Sigma(t), 2);
 
     /// <summary>min(SNR, gamma) (Hang et al. 2023): L_simple without its stress on what is nearly clean.</summary>
     /// <exception cref="ArgumentOutOfRangeException">gamma is not positive.</exception>
@@ -33,10 +33,10 @@ public static class LossWeights
         : throw new ArgumentOutOfRangeException(nameof(gamma), $"gamma must be positive, not {gamma}");
 
     /// <summary>SNR / (k + SNR)^gamma (Choi et al. 2022, P2, equation 8): less for the times at which imperceptible detail is decided.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">k is not positive.</exception>
-    public static LossWeight P2(double k = 1, double gamma = 1) => k > 0
+    /// <exception cref="ArgumentOutOfRangeException">k is not positive, or gamma not finite.</exception>
+    public static LossWeight P2(double k = 1, double gamma = 1) => k > 0 && double.IsFinite(gamma)
         ? (process, t) => Snr(process, t) / Math.Pow(k + Snr(process, t), gamma)
-        : throw new ArgumentOutOfRangeException(nameof(k), $"k must be positive, not {k}");
+        : throw new ArgumentOutOfRangeException(nameof(k), $"k must be positive and gamma finite, not {k} and {gamma}");
 
     /// <summary>(s^2 + d^2) / (s d)^2 with s = sigma / alpha (Karras et al. 2022, table 1): 1 for the network's own output at every noise.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The deviation is not positive.</exception>

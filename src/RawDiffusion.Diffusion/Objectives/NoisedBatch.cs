@@ -16,13 +16,13 @@ public sealed class NoisedBatch : TrainingBatch
     /// <param name="x0">A batch of data [n, ...].</param>
     /// <param name="labels">What the network is told besides: Int32 [n] for classes, images for a network of those, else null.</param>
     /// <param name="generator">Draws the steps, here, and the noise.</param>
-    /// <exception cref="ArgumentException">The network says the score, whose error has no useful scale of its own.</exception>
+    /// <exception cref="ArgumentException">The network says something else: the error of a score has no useful scale of its own.</exception>
     public NoisedBatch(
         ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Generator generator,
         Parameterisation parameterisation = Parameterisation.Epsilon)
     {
-        if (parameterisation == Parameterisation.Score)
-            throw new ArgumentException($"L_simple is not defined for a network that predicts the {parameterisation}.");
+        if (parameterisation is not (Parameterisation.Epsilon or Parameterisation.X0 or Parameterisation.Velocity))
+            throw new ArgumentException($"L_simple is for networks that say Epsilon, X0 or Velocity, not {parameterisation}; {nameof(ContinuousBatch)} knows all.");
         (_network, _schedule, _generator, _parameterisation) = (network, schedule, generator, parameterisation);
         var steps = Tensor.From(schedule.DrawSteps(x0.Shape[0], generator), [x0.Shape[0]], x0.Device);
         Inputs = labels is null ? [x0, steps] : [x0, steps, labels];
@@ -41,7 +41,7 @@ public sealed class NoisedBatch : TrainingBatch
         var target = _parameterisation switch
         {
             Parameterisation.X0 => x0,
-            Parameterisation.Velocity => PerSample(alpha, x0) * noise - PerSample(sigma, x0) * x0,
+            Parameterisation.Velocity => alpha.PerSample(x0) * noise - sigma.PerSample(x0) * x0,
             _ => noise,
         };
         return [xt, times, target, .. inputs.Skip(2)];
@@ -50,13 +50,4 @@ public sealed class NoisedBatch : TrainingBatch
     /// <inheritdoc/>
     public override Tensor Loss(IReadOnlyList<Tensor> drawn) =>
         F.MseLoss(_network(drawn[0], drawn[1], drawn.Count > 3 ? drawn[3] : null), drawn[2]);
-
-    /// <summary>values[n] in a shape that broadcasts over samples.</summary>
-    private static Tensor PerSample(Tensor values, Tensor samples)
-    {
-        Span<int> extents = stackalloc int[samples.Rank];
-        extents.Fill(1);
-        extents[0] = values.Count;
-        return values.Reshape(new Shape(extents));
-    }
 }

@@ -12,10 +12,13 @@ public static class ScoreMatching
     /// <param name="score">s, from [n, D] to [n, D].</param>
     /// <param name="x">Data, [n, D].</param>
     /// <returns>The loss, a scalar with history.</returns>
+    /// <exception cref="ArgumentException">The data are not [n, D], or the score has another shape.</exception>
     public static Tensor Implicit(Func<Tensor, Tensor> score, Tensor x)
     {
+        if (x.Rank != 2 || x.Count == 0)
+            throw new ArgumentException($"implicit score matching needs points [n, D], not {x.Shape}");
         var leaf = x.Detach().RequireGrad();
-        var s = score(leaf);
+        var s = Score(score, leaf);
         int n = x.Shape[0], size = x.Shape[1];
         Tensor loss = s.Square().Sum(1) * 0.5;
         for (int i = 0; i < size; i++)
@@ -31,16 +34,26 @@ public static class ScoreMatching
     /// <summary>
     /// Sliced score matching (Song et al. 2019, equation 8, the form with reduced variance): the trace is estimated by v^T ds/dx v.
     /// </summary>
+    /// <param name="score">s, of the shape of what it is given.</param>
+    /// <param name="x">Data, [n, ...].</param>
     /// <param name="probe">v, of the shape of x: random signs or normals.</param>
-    /// <inheritdoc cref="Implicit"/>
+    /// <returns>The loss, a scalar with history.</returns>
+    /// <exception cref="ArgumentException">The probe or the score has another shape than the data.</exception>
     public static Tensor Sliced(Func<Tensor, Tensor> score, Tensor x, Tensor probe)
     {
         if (probe.Shape != x.Shape)
             throw new ArgumentException($"a probe has the shape of the data {x.Shape}, not {probe.Shape}");
         var leaf = x.Detach().RequireGrad();
-        var s = score(leaf);
+        var s = Score(score, leaf);
+        int n = x.Shape[0], size = x.Count / Math.Max(1, n);
         var product = Autograd.Grad(s, [leaf], probe, retainGraph: true, createGraph: true)[0]!;
-        return ((product * probe).Sum(1) + s.Square().Sum(1) * 0.5).Mean();
+        return (product * probe + s.Square() * 0.5).Reshape(n, size).Sum(1).Mean();
+    }
+
+    private static Tensor Score(Func<Tensor, Tensor> score, Tensor x)
+    {
+        var s = score(x);
+        return s.Shape == x.Shape ? s : throw new ArgumentException($"a score has the shape of the data {x.Shape}, not {s.Shape}");
     }
 
     /// <summary>Probes of random signs, whose estimates of a trace scatter least (Hutchinson 1990), or of normals.</summary>

@@ -17,11 +17,13 @@ public sealed class DiscreteSchedule
     private readonly Tensor _networkTime;
     private int[] _drawn = [];
 
-    /// <exception cref="ArgumentException">Fewer than one step, or alpha does not fall from step to step.</exception>
+    /// <exception cref="ArgumentException">Fewer than one step, alpha does not fall from step to step, or the process does not end at 1.</exception>
     public DiscreteSchedule(ForwardProcess process, int steps = DefaultSteps, Backend? device = null)
     {
         if (steps < 1)
             throw new ArgumentException($"a schedule needs at least 1 step, not {steps}");
+        if (process.EndTime != 1)
+            throw new ArgumentException($"the steps of a schedule are times from 0 to 1, and {process.Name} ends at {process.EndTime}");
         Process = process;
         AlphaBar = new double[steps];
         Beta = new double[steps];
@@ -62,8 +64,10 @@ public sealed class DiscreteSchedule
     /// its variance away.
     /// </summary>
     /// <returns>The steps, in memory that the next call uses again.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">n is less than 1.</exception>
     public ReadOnlySpan<int> DrawSteps(int n, Generator generator)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
         if (_drawn.Length != n)
             _drawn = new int[n];
         SpreadSteps(Steps, _drawn, generator);

@@ -21,9 +21,10 @@ public static class TimeGrid
     /// </summary>
     /// <param name="smallest">The last ratio sigma / alpha before 0.</param>
     /// <param name="largest">The first; that of the end of the process when left out.</param>
-    /// <exception cref="ArgumentException">Fewer than one step, or ratios in the wrong order.</exception>
-    public static double[] Karras(ForwardProcess process, int steps, double smallest, double? largest = null, double rho = 7) =>
-        ByRatio(process, steps, smallest, largest, x => Math.Pow(x, 1 / rho), x => Math.Pow(x, rho));
+    /// <exception cref="ArgumentException">Fewer than one step, ratios in the wrong order or that the process does not have, or rho is not positive.</exception>
+    public static double[] Karras(ForwardProcess process, int steps, double smallest, double? largest = null, double rho = 7) => rho > 0 && double.IsFinite(rho)
+        ? ByRatio(process, steps, smallest, largest, x => Math.Pow(x, 1 / rho), x => Math.Pow(x, rho))
+        : throw new ArgumentOutOfRangeException(nameof(rho), $"rho must be positive, not {rho}");
 
     /// <summary>The same with equally spaced log sigma / alpha, that is, equally spaced log-SNR (Lu et al. 2022, DPM-Solver, section 3.3).</summary>
     /// <inheritdoc cref="Karras"/>
@@ -48,11 +49,17 @@ public static class TimeGrid
         double first = largest ?? process.NoiseToSignal(process.EndTime);
         if (!(smallest > 0 && first >= smallest && double.IsFinite(first)))
             throw new ArgumentException($"a grid of {process.Name} needs 0 < smallest <= largest sigma / alpha, not {smallest} and {first}");
+        // A process that begins with noise ends at its smallest ratio, which is that of time 0.
+        int last = smallest == process.NoiseToSignal(0) ? steps : steps - 1;
+        if (last > 0 && smallest == first)
+            throw new ArgumentException($"{steps} steps of {process.Name} need a smallest sigma / alpha below the largest, not {smallest} twice");
         var times = new double[steps + 1];
         for (int i = 0; i < steps; i++)
         {
-            double part = steps == 1 ? 0 : (double)i / (steps - 1);
-            times[i] = i == 0 && largest is null ? process.EndTime : process.TimeOf(from(to(first) + part * (to(smallest) - to(first))));
+            // The ends as they are: to and from would round them, which may lead out of the process.
+            times[i] = i == 0 ? largest is null ? process.EndTime : process.TimeOf(first)
+                : i == last ? process.TimeOf(smallest)
+                : process.TimeOf(from(to(first) + (double)i / last * (to(smallest) - to(first))));
         }
         return times;
     }

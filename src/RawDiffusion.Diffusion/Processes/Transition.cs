@@ -9,8 +9,11 @@ public readonly struct Transition
 {
     /// <param name="t">The later time.</param>
     /// <param name="s">The earlier time.</param>
+    /// <exception cref="ArgumentException">It is not.</exception>
     public Transition(ForwardProcess process, double t, double s)
     {
+        if (!(s < t))
+            throw new ArgumentException($"a transition leads from an earlier time to a later one, not from {s} to {t}");
         (AlphaT, SigmaT) = (process.Alpha(t), process.Sigma(t));
         (AlphaS, SigmaS) = (process.Alpha(s), process.Sigma(s));
     }

@@ -42,12 +42,18 @@ public static class DormandPrince
     /// <param name="y">The state at <paramref name="start"/>, any shape; it is left alone.</param>
     /// <param name="accepted">Is told of every accepted step: its number from 1, its time and state, which it must not keep.</param>
     /// <returns>The state at <paramref name="end"/>.</returns>
-    /// <exception cref="InvalidOperationException">The steps are used up or have become too small, or a slope is not a number; the message says where.</exception>
+    /// <exception cref="ArgumentException">The tolerance allows no error or no step, or a time is not finite.</exception>
+    /// <exception cref="InvalidOperationException">The steps are used up or have become too small; the message says where.</exception>
+    /// <exception cref="NotFiniteException">A slope is not finite, or the state is not.</exception>
     public static Tensor Solve(
         Func<Tensor, double, Tensor> slope, Tensor y, double start, double end, OdeTolerance tolerance, Action<int, double, Tensor>? accepted = null)
     {
-        if (!(tolerance.Relative > 0 && tolerance.Absolute > 0))
+        if (!(tolerance.Relative > 0 && tolerance.Absolute > 0 && double.IsFinite(tolerance.Relative + tolerance.Absolute)))
             throw new ArgumentException($"an adaptive solver needs positive tolerances, not {tolerance.Relative} and {tolerance.Absolute}");
+        if (tolerance.MaxSteps < 1)
+            throw new ArgumentException($"an adaptive solver needs at least 1 step, not {tolerance.MaxSteps}");
+        if (!double.IsFinite(start) || !double.IsFinite(end))
+            throw new ArgumentException($"an adaptive solver goes from one finite time to another, not from {start} to {end}");
         using var noGrad = new NoGrad();
         using var whole = new MemoryScope();
         double direction = Math.Sign(end - start), t = start;
@@ -64,9 +70,9 @@ public static class DormandPrince
                 throw new InvalidOperationException($"the step became too small at time {t}: {h}");
             using var scope = new MemoryScope();
             var (next, last, error) = Step(slope, state, first, t, direction * h, tolerance);
-            double factor = error == 0 ? LargestFactor : Math.Clamp(Safety * Math.Pow(error, -0.2), LeastFactor, LargestFactor);
             if (double.IsNaN(error))
-                throw new InvalidOperationException($"the slope is not a number near time {t}");
+                throw new NotFiniteException(tried + 1, t, "the slope of the flow is not finite");
+            double factor = error == 0 ? LargestFactor : Math.Clamp(Safety * Math.Pow(error, -0.2), LeastFactor, LargestFactor);
             if (error <= 1)
             {
                 // The states between live in the outer scope and go back early.

@@ -128,10 +128,17 @@ public static partial class Sampler
     private static Tensor Edm(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, Churn churn, bool heun, Action<SamplerProgress>? callback)
     {
-        if (!(churn.Amount >= 0))
-            throw new ArgumentOutOfRangeException(nameof(churn), $"S_churn must not be negative, it is {churn.Amount}");
+        if (!(churn.Amount >= 0 && double.IsFinite(churn.Amount)))
+            throw new ArgumentOutOfRangeException(nameof(churn), $"S_churn must be finite and not negative, not {churn.Amount}");
+        if (churn.Amount > 0 && !(churn.Smallest >= 0 && churn.Smallest <= churn.Largest && churn.NoiseScale >= 0 && double.IsFinite(churn.NoiseScale)))
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(churn), $"churn needs 0 <= S_tmin <= S_tmax and S_noise >= 0, not {churn.Smallest}, {churn.Largest} and {churn.NoiseScale}");
+        }
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         var process = denoiser.Process;
+        if (heun)
+            ExpectSignal(process, grid[0]);
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             Level from = new(process, grid[i]), to = new(process, grid[i + 1]);

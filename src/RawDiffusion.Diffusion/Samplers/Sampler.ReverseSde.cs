@@ -31,11 +31,18 @@ public static partial class Sampler
     /// <param name="x">The state at times[0].</param>
     /// <param name="times">Falling times; the score is asked at all but the last.</param>
     /// <param name="stepSize">The length of every step where it is not the distance of the times; score_sde's public code has times on another grid.</param>
+    /// <exception cref="ArgumentException">The times do not fall within the process, or the process has no drift at one of them.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The step size is not positive.</exception>
     public static Tensor EulerMaruyama(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, double? stepSize = null, Action<SamplerProgress>? callback = null)
     {
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         var process = denoiser.Process;
+        if (stepSize is { } length && !(length > 0 && double.IsFinite(length)))
+            throw new ArgumentOutOfRangeException(nameof(stepSize), $"the length of a step must be positive, not {length}");
+        // Straight lines have an infinite one where the signal has gone.
+        if (!double.IsFinite(process.Drift(grid[0])))
+            throw new ArgumentException($"the reverse SDE of {process.Name} cannot start at time {grid[0]}: its drift there is {process.Drift(grid[0])}");
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             double t = grid[i], dt = stepSize ?? t - grid[i + 1], g2 = process.DiffusionSquared(t);
@@ -54,22 +61,23 @@ public static partial class Sampler
     /// <param name="steps">The steps; <see cref="ReverseStep.Between"/> gives those of a list of times.</param>
     /// <param name="corrector">Langevin steps before each step.</param>
     /// <param name="signalToNoise">r: how large the gradient of a Langevin step is beside its noise. The step size follows from it.</param>
+    /// <exception cref="ArgumentException">There is no step, or their times do not fall within the process, or one is of no forward kernel.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The number of corrector steps is negative, or the ratio not positive.</exception>
     public static Tensor PredictorCorrector(
         Denoiser denoiser, Tensor x, ReadOnlySpan<ReverseStep> steps, NoiseSource noise, int corrector = 1, double signalToNoise = 0.16,
         Action<SamplerProgress>? callback = null)
     {
-        if (steps.Length == 0)
-            throw new ArgumentException("a sampler needs at least 1 step");
         ArgumentOutOfRangeException.ThrowIfNegative(corrector);
-        if (!(signalToNoise > 0))
+        if (!(signalToNoise > 0 && double.IsFinite(signalToNoise)))
             throw new ArgumentOutOfRangeException(nameof(signalToNoise), $"the ratio of signal to noise must be positive, not {signalToNoise}");
         var each = steps.ToArray();
+        Check(denoiser.Process, each);
         double[] grid = [.. each.Select(step => step.Time), 0];
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             var (t, ratio, variance) = each[i];
             for (int j = 0; j < corrector; j++)
-                state = LangevinStep(state, denoiser.Score(state, t), noise, signalToNoise, ratio * ratio);
+                state = LangevinStep(state, denoiser.Score(state, t), noise, signalToNoise, ratio * ratio, i, t);
             var score = denoiser.Score(state, t);
             // x - (Ratio x - x) + Variance score: the forward step's drift, reversed.
             var mean = state * (2 - ratio) + score * variance;
@@ -86,12 +94,14 @@ public static partial class Sampler
     /// <param name="times">Falling times of the levels, all with noise.</param>
     /// <param name="stepsPerLevel">T of the paper.</param>
     /// <param name="stepSize">epsilon of the paper: the step at the last level.</param>
+    /// <exception cref="ArgumentException">There is no level, they do not fall within the process, or the last has no noise.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The number of steps or their size is not positive.</exception>
     public static Tensor AnnealedLangevin(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, int stepsPerLevel = 100, double stepSize = 2e-5,
         Action<SamplerProgress>? callback = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(stepsPerLevel, 1);
-        if (!(stepSize > 0))
+        if (!(stepSize > 0 && double.IsFinite(stepSize)))
             throw new ArgumentOutOfRangeException(nameof(stepSize), $"the step must be positive, not {stepSize}");
         if (times.Length == 0)
             throw new ArgumentException("Langevin dynamics needs at least one noise level");
@@ -99,6 +109,9 @@ public static partial class Sampler
         double[] levels = times.Length == 1 ? times.ToArray() : TimeGrid.Check(denoiser.Process, times);
         var process = denoiser.Process;
         double last = process.NoiseToSignal(levels[^1]);
+        ExpectSignal(process, levels[0]);
+        if (!(last > 0))
+            throw new ArgumentException($"Langevin dynamics needs noise at its last level; {process.Name} has none at time {levels[^1]}");
         var grid = new double[levels.Length * stepsPerLevel + 1];
         for (int i = 0; i < grid.Length; i++)
             grid[i] = levels[Math.Min(levels.Length - 1, Math.Max(0, i - 1) / stepsPerLevel)];
@@ -115,14 +128,30 @@ public static partial class Sampler
     }
 
     // step = 2 alpha (r |z| / |score|)^2 with the norms averaged over the batch.
-    private static Tensor LangevinStep(Tensor x, Tensor score, NoiseSource noise, double signalToNoise, double alpha)
+    private static Tensor LangevinStep(Tensor x, Tensor score, NoiseSource noise, double signalToNoise, double alpha, int step, double t)
     {
         var z = noise.Next(x);
-        double ratio = MeanNorm(z) / MeanNorm(score);
-        if (!double.IsFinite(ratio))
-            throw new InvalidOperationException($"a Langevin step has no size: the score's norm is {MeanNorm(score)}");
-        double step = 2 * alpha * signalToNoise * signalToNoise * ratio * ratio;
-        return x + score * step + z * Math.Sqrt(2 * step);
+        double norm = MeanNorm(score);
+        if (!double.IsFinite(norm))
+            throw new NotFiniteException(step + 1, t, "the denoiser's answer is not finite");
+        if (norm == 0)
+            throw new InvalidOperationException($"step {step + 1}, at time {t}: the score is 0 everywhere, so a Langevin step has no size");
+        double ratio = MeanNorm(z) / norm, size = 2 * alpha * signalToNoise * signalToNoise * ratio * ratio;
+        return x + score * size + z * Math.Sqrt(2 * size);
+    }
+
+    private static void Check(ForwardProcess process, ReverseStep[] steps)
+    {
+        if (steps.Length == 0)
+            throw new ArgumentException("a sampler needs at least 1 step");
+        for (int i = 0; i < steps.Length; i++)
+        {
+            var (time, ratio, variance) = steps[i];
+            if (!(time > 0 && time <= process.EndTime && (i == 0 || time < steps[i - 1].Time)))
+                throw new ArgumentException($"the times of steps must fall within (0, {process.EndTime}]; that of step {i} is {time}{(i == 0 ? "" : $" after {steps[i - 1].Time}")}");
+            if (!(ratio > 0 && double.IsFinite(ratio) && variance >= 0 && double.IsFinite(variance)))
+                throw new ArgumentException($"a forward kernel has a positive ratio and a variance that is not negative; those of step {i} are {ratio} and {variance}");
+        }
     }
 
     private static double MeanNorm(Tensor x) => x.Reshape(x.Shape[0], x.Count / x.Shape[0]).Norm([1]).Mean().Item();

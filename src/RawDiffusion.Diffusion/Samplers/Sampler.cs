@@ -36,11 +36,14 @@ public static partial class Sampler
 
     /// <summary>
     /// Ancestral sampling (Ho et al. 2020, Algorithm 2), also strided: x_s ~ N(posterior mean at the predicted x_0, variance).
-    /// No noise is added in a step that ends at time 0.
+    /// No noise is added in a step that ends without noise.
     /// </summary>
     /// <param name="x">The state at times[0].</param>
     /// <param name="times">Falling times; the last is usually 0.</param>
     /// <param name="clipX0">Limit for the absolute value of the predicted x_0; infinity for none.</param>
+    /// <exception cref="ArgumentException">The times do not fall within the process, or there is no signal at the first.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The limit is not positive.</exception>
+    /// <exception cref="NotFiniteException">The denoiser's answer or the state is not finite, as in every sampler; it says at which step.</exception>
     public static Tensor Ddpm(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
         ReverseVariance variance = ReverseVariance.FixedSmall, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
@@ -59,7 +62,7 @@ public static partial class Sampler
     /// up for what was cut off, and guided samples would show it.
     /// </summary>
     /// <inheritdoc cref="Ddpm"/>
-    /// <exception cref="ArgumentOutOfRangeException">eta is not in [0, 1].</exception>
+    /// <exception cref="ArgumentOutOfRangeException">eta is not in [0, 1], or the limit not positive.</exception>
     public static Tensor Ddim(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
         double eta = 0, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
@@ -107,6 +110,7 @@ public static partial class Sampler
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         if (!(clipX0 > 0))
             throw new ArgumentOutOfRangeException(nameof(clipX0), $"the limit for x_0 must be positive, not {clipX0}");
+        ExpectSignal(denoiser.Process, grid[0]);
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             var step = new Transition(denoiser.Process, grid[i], grid[i + 1]);
@@ -117,6 +121,13 @@ public static partial class Sampler
             // Those who watch want x_0; the kernel does not give it away.
             return new SamplerStep(next, callback is null ? eps : Clipped(state * inverseAlpha - eps * sigmaOverAlpha, clipX0));
         });
+    }
+
+    /// <summary>Where there is none, what divides by alpha is not defined.</summary>
+    private static void ExpectSignal(ForwardProcess process, double time)
+    {
+        if (!double.IsFinite(process.NoiseToSignal(time)))
+            throw new ArgumentException($"this sampler cannot start at time {time} of {process.Name}, where no signal is left; Euler and DpmSolver2M can, or start a little earlier");
     }
 
     internal static Tensor Clipped(Tensor x, double limit) => double.IsFinite(limit) ? x.Clamp(-limit, limit) : x;

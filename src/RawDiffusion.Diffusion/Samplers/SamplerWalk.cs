@@ -19,11 +19,13 @@ internal static class SamplerWalk
 {
     /// <param name="times">Where the states are: that of step i is times[i + 1].</param>
     /// <param name="step">The step from a state, given its number from 0 and the memory of the step before.</param>
+    /// <exception cref="NotFiniteException">The denoiser's answer or the state is not finite; it says at which step.</exception>
     public static Tensor Run(
         Tensor x, double[] times, Action<SamplerProgress>? callback, Func<int, Tensor, Tensor?, SamplerStep> step)
     {
         using var noGrad = new NoGrad();
         Tensor? memory = null;
+        var check = new FiniteCheck(x, times);
         for (int i = 0; i + 1 < times.Length; i++)
         {
             Tensor before = x, now;
@@ -34,6 +36,7 @@ internal static class SamplerWalk
                 now = scope.Keep(result.State);
                 if (result.Memory is { } next)
                     remembered = scope.Keep(next);
+                check.Add(scope, result);
                 callback?.Invoke(new SamplerProgress(i + 1, times.Length - 1, times[i + 1], now, result.X0));
             }
             // The first state is the caller's; the ones between are ours and nobody else has them.
@@ -45,6 +48,7 @@ internal static class SamplerWalk
         }
         if (memory is not null && memory != x)
             memory.Release();
+        check.Read();
         return x;
     }
 }

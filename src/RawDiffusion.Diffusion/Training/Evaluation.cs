@@ -24,6 +24,14 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
             ["classShares"] = judged.ClassShares.ToArray(),
             ["cfid"] = judged.Distance,
             ["cfidFloor"] = judged.Floor,
+            ["csfid"] = judged.SpatialDistance,
+            ["csfidFloor"] = judged.RealSpatialDistance,
+            ["kid"] = judged.Distances.Kernel,
+            ["kidFloor"] = judged.RealDistances.Kernel,
+            ["precision"] = judged.Distances.Precision,
+            ["precisionOfReal"] = judged.RealDistances.Precision,
+            ["recall"] = judged.Distances.Recall,
+            ["recallOfReal"] = judged.RealDistances.Recall,
             ["classifierAccuracy"] = accuracy.Share,
         };
         List<(string, string)> rows =
@@ -37,6 +45,10 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
             rows.Add(("of the class asked for", Text($"{100 * right:0.0}%")));
         }
         rows.Add(("cFID", Text($"{judged.Distance:0.000} at N = {judged.Count}; as many real images have {judged.Floor:0.000}")));
+        rows.Add(("csFID", Text($"{judged.SpatialDistance:0.000}; as many real images have {judged.RealSpatialDistance:0.000}")));
+        rows.Add(("KID", Text($"{judged.Distances.Kernel:0.0000}; as many real images have {judged.RealDistances.Kernel:0.0000}")));
+        rows.Add(("precision, recall", Text(
+            $"{judged.Distances.Precision:0.000}, {judged.Distances.Recall:0.000}; as many real images have {judged.RealDistances.Precision:0.000}, {judged.RealDistances.Recall:0.000}")));
         rows.Add(("the classifier", Text($"{100 * accuracy.Share:0.00}% right on {accuracy.Count:#,0} held-out images")));
         return new Evaluation(metrics, rows);
     }

@@ -124,8 +124,9 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
         var evaluation = run.Evaluate(run.Sample(run.Config.Sampling, run.Config.Seed, SilentReporter.Instance), run.Config, SilentReporter.Instance);
         using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(runs.Images, "metrics.json")));
 
-        Assert.Equal(["samples", "confidentShare", "classShares", "cfid", "cfidFloor", "classifierAccuracy", "rightShare"], evaluation.Metrics.Keys);
-        foreach (string name in new[] { "confidentShare", "cfid", "cfidFloor", "classifierAccuracy", "rightShare" })
+        string[] distances = ["cfid", "cfidFloor", "csfid", "csfidFloor", "kid", "kidFloor", "precision", "precisionOfReal", "recall", "recallOfReal"];
+        Assert.Equal(["samples", "confidentShare", "classShares", .. distances, "classifierAccuracy", "rightShare"], evaluation.Metrics.Keys);
+        foreach (string name in (string[])["confidentShare", .. distances, "classifierAccuracy", "rightShare"])
             Assert.Equal((double)evaluation.Metrics[name], metrics.RootElement.GetProperty(name).GetDouble());
         Assert.Contains(evaluation.Rows, row => row.Name == "cFID" && row.Value.Contains("at N = 12; as many real images have"));
     }
