@@ -37,6 +37,14 @@ public delegate Tensor DenoisingNetwork(Tensor x, Tensor times);
 /// </summary>
 public delegate Tensor ConditionalNetwork(Tensor x, Tensor times, Tensor? labels);
 
+/// <summary>What a denoiser says of a state.</summary>
+/// <param name="Answer">In the parameterisation that was asked for, of the shape of the state.</param>
+/// <param name="Spread">
+/// Where between its two bounds the logarithm of the reverse step's variance lies, -1 for the lower and 1 for the upper, of the same shape
+/// (see <see cref="Samplers.ReverseVariance.Learned"/>); null for a network that has not learned it.
+/// </param>
+public readonly record struct Prediction(Tensor Answer, Tensor? Spread);
+
 /// <summary>
 /// Joins a network, what its output means and a forward process, and answers in any of x_0, eps, v, score and flow velocity at any time.
 /// Samplers speak to this and know nothing of networks.
@@ -52,28 +60,50 @@ public sealed class Denoiser
 
     /// <summary>Of a network, which is told <see cref="ForwardProcess.NetworkTime"/>.</summary>
     /// <param name="dataStandardDeviation">sigma_data of <see cref="Parameterisation.Preconditioned"/>; no other looks at it.</param>
+    /// <param name="learnsVariance">
+    /// Whether the network answers with twice the channels (the last axis): first the prediction, then <see cref="Prediction.Spread"/>
+    /// (Nichol and Dhariwal 2021).
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">The standard deviation is not positive.</exception>
     public Denoiser(
-        DenoisingNetwork network, ForwardProcess process, Parameterisation parameterisation = Parameterisation.Epsilon, double dataStandardDeviation = 1)
-        : this(process, parameterisation, dataStandardDeviation, (x, t) => network(x, Tensor.Full([x.Shape[0]], process.NetworkTime(t), x.Device)), [])
+        DenoisingNetwork network, ForwardProcess process, Parameterisation parameterisation = Parameterisation.Epsilon, double dataStandardDeviation = 1,
+        bool learnsVariance = false)
+        : this(
+            process, parameterisation, dataStandardDeviation, learnsVariance,
+            (x, t) => network(x, Tensor.Full([x.Shape[0]], process.NetworkTime(t), x.Device)), [])
     {
     }
 
     private Denoiser(
-        ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation, Func<Tensor, double, Tensor> predict, IReadOnlyList<Denoiser> parts)
+        ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation, bool learnsVariance, Func<Tensor, double, Tensor> predict,
+        IReadOnlyList<Denoiser> parts)
     {
         if (!(dataStandardDeviation > 0))
             throw new ArgumentOutOfRangeException(nameof(dataStandardDeviation), $"the data's standard deviation must be positive, not {dataStandardDeviation}");
-        (Process, Parameterisation, DataStandardDeviation, _predict, _parts) = (process, parameterisation, dataStandardDeviation, predict, parts);
+        (Process, Parameterisation, DataStandardDeviation, LearnsVariance) = (process, parameterisation, dataStandardDeviation, learnsVariance);
+        (_predict, _parts) = (predict, parts);
     }
 
     /// <summary>Of a function of the state and the time itself: an exact denoiser, or one made of others.</summary>
     /// <param name="parts">The denoisers that it asks; then their evaluations are its evaluations.</param>
-    /// <inheritdoc cref="Denoiser(DenoisingNetwork, ForwardProcess, Parameterisation, double)"/>
+    /// <inheritdoc cref="Denoiser(DenoisingNetwork, ForwardProcess, Parameterisation, double, bool)"/>
     public static Denoiser FromFunction(
         Func<Tensor, double, Tensor> predict, ForwardProcess process, Parameterisation parameterisation, double dataStandardDeviation = 1,
-        params IReadOnlyList<Denoiser> parts) =>
-        new(process, parameterisation, dataStandardDeviation, predict, parts);
+        bool learnsVariance = false, params IReadOnlyList<Denoiser> parts) =>
+        new(process, parameterisation, dataStandardDeviation, learnsVariance, predict, parts);
+
+    /// <summary>
+    /// The same denoiser for another process: of x_t / alpha and sigma / alpha it is the same question (<see cref="ForwardProcess"/>), so x is
+    /// brought to the scale, and the time to that, at which this process has as much noise, and the noise in x is the same.
+    /// </summary>
+    /// <remarks>It can be asked at the times of the other process whose sigma / alpha this one has too. What is said of the variance is left out.</remarks>
+    public Denoiser On(ForwardProcess process) => FromFunction(
+        (x, t) =>
+        {
+            double own = Process.TimeOf(process.NoiseToSignal(t));
+            return Epsilon(x * (Process.Sigma(own) / process.Sigma(t)), own);
+        },
+        process, Parameterisation.Epsilon, parts: this);
 
     public ForwardProcess Process { get; }
 
@@ -81,6 +111,9 @@ public sealed class Denoiser
 
     /// <summary>sigma_data of <see cref="Parameterisation.Preconditioned"/>.</summary>
     public double DataStandardDeviation { get; }
+
+    /// <summary>Whether the network says something of the variance too.</summary>
+    public bool LearnsVariance { get; }
 
     /// <summary>How often the network has been run.</summary>
     public int Evaluations { get; private set; }
@@ -106,22 +139,25 @@ public sealed class Denoiser
     /// <summary>What the network says, in another parameterisation.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The time is outside of the process, or there is no noise.</exception>
     /// <exception cref="InvalidOperationException">The network answered with another shape.</exception>
-    public Tensor Answer(Tensor x, double t, Parameterisation wanted)
+    public Tensor Answer(Tensor x, double t, Parameterisation wanted) => Predict(x, t, wanted).Answer;
+
+    /// <summary><see cref="Answer"/> with what the network says of the variance, in one evaluation.</summary>
+    /// <inheritdoc cref="Answer"/>
+    public Prediction Predict(Tensor x, double t, Parameterisation wanted)
     {
         double alpha = Process.Alpha(t), sigma = Process.Sigma(t);
         if (sigma == 0)
             throw new ArgumentOutOfRangeException(nameof(t), $"a denoiser cannot be asked at time {t}: there is no noise");
-        var output = Predict(x, t, alpha, sigma);
+        var (output, spread) = Ask(x, t, alpha, sigma);
         if (wanted == Parameterisation)
-            return output;
+            return new Prediction(output, spread);
         // output = p x0 + q eps and x = alpha x0 + sigma eps give x0 and eps; the answer is a x0 + b eps.
         var (p, q) = Factors(Parameterisation, t);
         var (a, b) = Factors(wanted, t);
         double determinant = alpha * q - sigma * p;
         double ofX = (a * q - b * p) / determinant, ofOutput = (alpha * b - sigma * a) / determinant;
-        if (ofX == 0)
-            return ofOutput == 1 ? output : output * ofOutput;
-        return (ofX == 1 ? x : x * ofX) + (ofOutput == 1 ? output : output * ofOutput);
+        var scaled = ofOutput == 1 ? output : output * ofOutput;
+        return new Prediction(ofX == 0 ? scaled : (ofX == 1 ? x : x * ofX) + scaled, spread);
     }
 
     /// <summary>The factors (p, q) for which a parameterisation is p x_0 + q eps at time t: what a network is trained to say.</summary>
@@ -150,7 +186,7 @@ public sealed class Denoiser
         return (s / (d * both), -d / both);
     }
 
-    private Tensor Predict(Tensor x, double t, double alpha, double sigma)
+    private Prediction Ask(Tensor x, double t, double alpha, double sigma)
     {
         int before = _parts.Sum(part => part.Evaluations);
         var input = Parameterisation == Parameterisation.Preconditioned ? x * (InputScale(t) / alpha) : x;
@@ -159,8 +195,15 @@ public sealed class Denoiser
         // Without this, the derivative of the answer would silently be that of its other terms.
         if (GradMode.IsEnabled && input.RequiresGrad && !output.RequiresGrad)
             throw new InvalidOperationException($"the denoiser is asked for derivatives at time {t}, and its answer has none: it is not made of tensor operations");
-        return output.Shape == x.Shape
-            ? output
-            : throw new InvalidOperationException($"the network answered with shape {output.Shape} to an input of shape {x.Shape} at time {t} (sigma {sigma})");
+        if (!LearnsVariance && output.Shape == x.Shape)
+            return new Prediction(output, null);
+        int last = x.Rank - 1;
+        if (LearnsVariance && output.Rank == x.Rank && output.Count == 2 * x.Count && output.Shape[last] == 2 * x.Shape[last])
+        {
+            var halves = output.Chunk(2, last);
+            return new Prediction(halves[0], halves[1]);
+        }
+        throw new InvalidOperationException(
+            $"the network answered with shape {output.Shape} to an input of shape {x.Shape} at time {t} (sigma {sigma}){(LearnsVariance ? "; one that learns the variance answers with twice the channels" : "")}");
     }
 }

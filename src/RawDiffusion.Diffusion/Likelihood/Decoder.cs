@@ -6,7 +6,12 @@ public abstract class Decoder
     /// <summary>ln p(x | mean, variance) for every sample, [n], nats.</summary>
     /// <param name="x">Data, [n, ...].</param>
     /// <param name="mean">Of the same shape.</param>
-    public abstract Tensor LogLikelihood(Tensor x, Tensor mean, double variance);
+    public Tensor LogLikelihood(Tensor x, Tensor mean, double variance) =>
+        LogLikelihood(x, mean, Tensor.Full(Shape.Scalar, Math.Log(variance), x.Device));
+
+    /// <param name="logVariance">The logarithm of the variance of every number, of a shape that broadcasts to that of x.</param>
+    /// <inheritdoc cref="LogLikelihood(Tensor, Tensor, double)"/>
+    public abstract Tensor LogLikelihood(Tensor x, Tensor mean, Tensor logVariance);
 
     /// <summary>The density of N(mean, variance I): for data that are real numbers.</summary>
     public static Decoder Gaussian { get; } = new GaussianDecoder();
@@ -21,8 +26,8 @@ public abstract class Decoder
 
     private sealed class GaussianDecoder : Decoder
     {
-        public override Tensor LogLikelihood(Tensor x, Tensor mean, double variance) =>
-            PerSample((x - mean).Square() * (-0.5 / variance) - 0.5 * Math.Log(2 * Math.PI * variance));
+        public override Tensor LogLikelihood(Tensor x, Tensor mean, Tensor logVariance) =>
+            PerSample(((x - mean).Square() * (-logVariance).Exp() + (logVariance + Math.Log(2 * Math.PI))) * -0.5);
     }
 
     private sealed class DiscretisedGaussian(int levels) : Decoder
@@ -30,9 +35,10 @@ public abstract class Decoder
         /// <summary>Least probability of a bin: its logarithm stays finite where the mean is far away.</summary>
         private const double Least = 1e-12;
 
-        public override Tensor LogLikelihood(Tensor x, Tensor mean, double variance)
+        public override Tensor LogLikelihood(Tensor x, Tensor mean, Tensor logVariance)
         {
-            double half = 1.0 / (levels - 1), scale = 1 / Math.Sqrt(variance);
+            double half = 1.0 / (levels - 1);
+            var scale = (logVariance * -0.5).Exp();
             var distance = x - mean;
             var upper = NormalCdf((distance + half) * scale);
             var lower = NormalCdf((distance - half) * scale);

@@ -32,13 +32,18 @@ public static class VariationalBound
     /// <summary>All terms, each with fresh noise.</summary>
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="times">Falling times; the last is 0.</param>
+    /// <param name="variance">
+    /// Of the reverse steps, and of the decoder; <see cref="ReverseVariance.FixedSmall"/> when null. Bounds of several variances from equal
+    /// noise differ by their variances alone.
+    /// </param>
     /// <exception cref="ArgumentException">The last time is not 0.</exception>
     public static BoundTerms Evaluate(
-        Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, NoiseSource noise, Decoder decoder, ReverseVariance variance = ReverseVariance.FixedSmall)
+        Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, NoiseSource noise, Decoder decoder, ReverseVariance? variance = null)
     {
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         if (grid[^1] != 0)
             throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
+        variance ??= ReverseVariance.FixedSmall;
         using var noGrad = new NoGrad();
         var process = denoiser.Process;
         int n = x0.Shape[0], size = x0.Count / n;
@@ -51,11 +56,12 @@ public static class VariationalBound
             using var scope = new MemoryScope();
             var step = new Transition(process, grid[i], grid[i + 1]);
             var xt = noise.Add(x0 * step.AlphaT, step.SigmaT);
-            var predicted = denoiser.X0(xt, grid[i]);
+            var (predicted, spread) = denoiser.Predict(xt, grid[i], Parameterisation.X0);
+            var own = variance.Of(denoiser, xt, grid[i], step, spread);
             if (grid[i + 1] > 0)
-                steps.Add(Add(StepDivergence(x0, predicted, step, variance), perSample));
+                steps.Add(Add(StepDivergence(x0, predicted, step, own), perSample));
             else
-                reconstruction = -Add(decoder.LogLikelihood(x0, xt * step.PosteriorXt + predicted * step.PosteriorX0, step.Variance), perSample, -1);
+                reconstruction = -Add(Decoded(decoder, x0, xt * step.PosteriorXt + predicted * step.PosteriorX0, own), perSample, -1);
         }
         return new BoundTerms(prior, steps, reconstruction, perSample);
     }
@@ -64,13 +70,24 @@ public static class VariationalBound
     /// KL(q(x_s | x_t, x_0) || p(x_s | x_t)) for every sample, [n]: both are Gaussians with the posterior's means, one at x_0, the other at
     /// the predicted one.
     /// </summary>
-    public static Tensor StepDivergence(Tensor x0, Tensor predicted, in Transition step, ReverseVariance variance)
+    public static Tensor StepDivergence(Tensor x0, Tensor predicted, in Transition step, in StepVariance variance)
     {
         int n = x0.Shape[0], size = x0.Count / n;
-        double q = step.PosteriorVariance, p = variance == ReverseVariance.FixedSmall ? q : step.Variance;
+        double q = step.PosteriorVariance, p = variance.Common, meanSquared = step.PosteriorX0 * step.PosteriorX0;
+        var error = (predicted - x0).Square();
+        if (variance.Logarithms is { } logarithms)
+            return Divergence(error * meanSquared, Tensor.Full(Shape.Scalar, Math.Log(q), x0.Device), logarithms).Reshape(n, size).Sum(1);
         double spread = 0.5 * size * (q / p - 1 - Math.Log(q / p));
-        var error = (predicted - x0).Square().Reshape(n, size).Sum(1);
-        return error * (step.PosteriorX0 * step.PosteriorX0 / (2 * p)) + spread;
+        return error.Reshape(n, size).Sum(1) * (meanSquared / (2 * p)) + spread;
+    }
+
+    /// <summary>
+    /// KL(N(m, e^logQ) || N(m', e^logP)) for every number, from the squares of m - m' and the logarithms of the variances, which broadcast.
+    /// </summary>
+    public static Tensor Divergence(Tensor meanSquared, Tensor logQ, Tensor logP)
+    {
+        var ratio = logQ - logP;
+        return (ratio.Exp() - 1 - ratio + meanSquared * (-logP).Exp()) * 0.5;
     }
 
     /// <summary>KL(q(x_T | x_0) || prior) for every sample, [n].</summary>
@@ -82,6 +99,10 @@ public static class VariationalBound
         double spread = 0.5 * size * (ratio - 1 - Math.Log(ratio));
         return x0.Square().Reshape(n, size).Sum(1) * (alpha * alpha / (2 * deviation * deviation)) + spread;
     }
+
+    private static Tensor Decoded(Decoder decoder, Tensor x0, Tensor mean, in StepVariance variance) => variance.Logarithms is { } logarithms
+        ? decoder.LogLikelihood(x0, mean, logarithms)
+        : decoder.LogLikelihood(x0, mean, variance.Common);
 
     private static double Add(Tensor values, double[] perSample, double sign = 1)
     {

@@ -67,13 +67,19 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
     /// standard normal data, variance 1 - kept_t. At step 1 it is the latter always, since data that are believed to be known have no density.
     /// </summary>
     /// <param name="network">States and times to x_0.</param>
-    public StepModel<DiagonalGaussian> X0Model(DenoisingNetwork network, ReverseVariance variance = ReverseVariance.FixedSmall) =>
-        (xt, t) => Believe(Ask(network, xt, t), t, variance);
+    /// <param name="variance">One of the two; <see cref="ReverseVariance.FixedSmall"/> when null.</param>
+    /// <exception cref="ArgumentException">The variance is another.</exception>
+    public StepModel<DiagonalGaussian> X0Model(DenoisingNetwork network, ReverseVariance? variance = null)
+    {
+        var spread = Spread(variance);
+        return (xt, t) => Believe(Ask(network, xt, t), t, spread);
+    }
 
     /// <summary>The same by a denoiser of the process that the chain is a discretisation of.</summary>
-    /// <exception cref="ArgumentException">The process has other noise than the chain at some step.</exception>
-    public StepModel<DiagonalGaussian> X0Model(Denoiser denoiser, ReverseVariance variance = ReverseVariance.FixedSmall)
+    /// <exception cref="ArgumentException">The process has other noise than the chain at some step, or the variance is none of the two.</exception>
+    public StepModel<DiagonalGaussian> X0Model(Denoiser denoiser, ReverseVariance? variance = null)
     {
+        var spread = Spread(variance);
         for (int t = 1; t <= Steps; t++)
         {
             double alpha = denoiser.Process.Alpha(Time(t)), sigma = denoiser.Process.Sigma(Time(t));
@@ -82,12 +88,17 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
                     $"{denoiser.Process.Name} keeps {alpha * alpha} of the data at time {Time(t)}, the chain {Schedule.Kept(t)} at step {t} of {Steps}");
         }
         return (xt, t) => t.Count == 1
-            ? Believe(denoiser.X0(xt, Time(t.ToInt32Array()[0])), t, variance)
+            ? Believe(denoiser.X0(xt, Time(t.ToInt32Array()[0])), t, spread)
             : throw new ArgumentException($"a denoiser is asked about one time, not about the {t.Count} steps of a batch");
     }
 
-    private DiagonalGaussian Believe(Tensor mean, Tensor t, ReverseVariance variance) =>
-        new(mean, (variance == ReverseVariance.FixedSmall ? _smallSpread : _variance).At(t, mean.Rank));
+    private static DiagonalGaussian Believe(Tensor mean, Tensor t, StepTable spread) => new(mean, spread.At(t, mean.Rank));
+
+    /// <summary>What a variance says is left to know of x_0.</summary>
+    private StepTable Spread(ReverseVariance? variance) =>
+        variance is null || variance == ReverseVariance.FixedSmall ? _smallSpread
+        : variance == ReverseVariance.FixedLarge ? _variance
+        : throw new ArgumentException("a chain's model of x_0 has the fixed small or the fixed large variance");
 
     private double Time(int t) => (double)t / Steps;
 }

@@ -19,8 +19,10 @@ public sealed class MlpDenoiser : Module
     /// <param name="layers">Number of layers of <paramref name="width"/>, at least 1.</param>
     /// <param name="timeWidth">Width of the time's embedding.</param>
     /// <param name="labels">Number of different labels, "not told" included; 0 for a network without labels.</param>
+    /// <param name="outputs">Numbers that come out, twice the <paramref name="dimensions"/> where the variance is learned; as many when null.</param>
     public MlpDenoiser(
-        Generator generator, Backend? device = null, int dimensions = 2, int width = 128, int layers = 3, int timeWidth = 32, int labels = 0)
+        Generator generator, Backend? device = null, int dimensions = 2, int width = 128, int layers = 3, int timeWidth = 32, int labels = 0,
+        int? outputs = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(layers, 1);
         _timeWidth = timeWidth;
@@ -28,7 +30,7 @@ public sealed class MlpDenoiser : Module
         Hidden = new Linear[layers];
         for (int i = 0; i < layers; i++)
             Hidden[i] = new Linear(i == 0 ? dimensions : width, width, generator, device: device);
-        Output = new Linear(width, dimensions, generator, device: device);
+        Output = new Linear(width, outputs ?? dimensions, generator, device: device);
         Label = labels > 0 ? new Embedding(labels, width, generator, device) : null;
     }
 

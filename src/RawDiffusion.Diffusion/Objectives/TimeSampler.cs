@@ -42,6 +42,9 @@ public abstract class TimeSampler
     public static TimeSampler InProportion(ForwardProcess process, Func<double, double> weight, double first, int cells = 4096) =>
         new TabulatedTimes(weight, first, CheckFirst(process, first), cells);
 
+    /// <summary>Equally likely steps of a discrete process; the density is that of a step beside 1/T, as for equally likely times of [0, 1].</summary>
+    public static TimeSampler Steps(DiscreteSchedule schedule) => new StepTimes(schedule);
+
     private static double CheckFirst(ForwardProcess process, double first) => first < process.EndTime && process.Sigma(first) > 0
         ? process.EndTime
         : throw new ArgumentException($"times of {process.Name} are drawn from one with noise to {process.EndTime}; the first cannot be {first}");
@@ -49,6 +52,11 @@ public abstract class TimeSampler
     private sealed class UniformTimes(double first, double last) : TimeSampler
     {
         public override (double Time, double Density) At(double u) => (first + u * (last - first), 1 / (last - first));
+    }
+
+    private sealed class StepTimes(DiscreteSchedule schedule) : TimeSampler
+    {
+        public override (double Time, double Density) At(double u) => (schedule.Time((int)(u * schedule.Steps)), 1);
     }
 
     private sealed class LogSnrTimes(ForwardProcess process, double low, double high) : TimeSampler

@@ -3,16 +3,6 @@ using RawDiffusion.Diffusion.Processes;
 
 namespace RawDiffusion.Diffusion.Samplers;
 
-/// <summary>Which variance the ancestral sampler's reverse step has (Ho et al. 2020, section 3.2).</summary>
-public enum ReverseVariance
-{
-    /// <summary>That of the posterior q(x_s | x_t, x_0): right when the data is a point.</summary>
-    FixedSmall,
-
-    /// <summary>That of the forward step: right when the data is standard normal.</summary>
-    FixedLarge,
-}
-
 /// <summary>
 /// Samplers: plain functions from a denoiser, a start and a falling list of times to a sample. A step from time t to s uses
 /// alpha_t, sigma_t, alpha_s, sigma_s and the forward variance between them, see <see cref="Transition"/>.
@@ -40,19 +30,18 @@ public static partial class Sampler
     /// </summary>
     /// <param name="x">The state at times[0].</param>
     /// <param name="times">Falling times; the last is usually 0.</param>
+    /// <param name="variance"><see cref="ReverseVariance.FixedSmall"/> when null.</param>
     /// <param name="clipX0">Limit for the absolute value of the predicted x_0; infinity for none.</param>
     /// <exception cref="ArgumentException">The times do not fall within the process, or there is no signal at the first.</exception>
     /// <exception cref="ArgumentOutOfRangeException">The limit is not positive.</exception>
     /// <exception cref="NotFiniteException">The denoiser's answer or the state is not finite, as in every sampler; it says at which step.</exception>
     public static Tensor Ddpm(
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
-        ReverseVariance variance = ReverseVariance.FixedSmall, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
+        ReverseVariance? variance = null, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
     {
-        return Walk(denoiser, x, times, noise, clipX0, callback, step =>
-        {
-            double scale = step.SigmaS == 0 ? 0 : Math.Sqrt(variance == ReverseVariance.FixedSmall ? step.PosteriorVariance : step.Variance);
-            return (step.PosteriorXt, step.PosteriorX0, 0, scale);
-        });
+        variance ??= ReverseVariance.FixedSmall;
+        return Walk(denoiser, x, times, noise, clipX0, callback, (step, state, t, spread) =>
+            new StepRule(step.PosteriorXt, step.PosteriorX0, 0, step.SigmaS == 0 ? null : variance.Of(denoiser, state, t, step, spread)));
     }
 
     /// <summary>
@@ -69,14 +58,15 @@ public static partial class Sampler
     {
         if (eta is not (>= 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(eta), $"eta must be in [0, 1], not {eta}");
-        return Walk(denoiser, x, times, noise, clipX0, callback, step =>
+        return Walk(denoiser, x, times, noise, clipX0, callback, (step, _, _, _) =>
         {
             double scale = eta * Math.Sqrt(step.PosteriorVariance);
             double direction = Math.Sqrt(Math.Max(0, step.SigmaS * step.SigmaS - scale * scale));
             // eps = (x_t - alpha_t x_0) / sigma_t
+            StepVariance? variance = scale == 0 ? null : scale * scale;
             return double.IsFinite(clipX0)
-                ? (direction / step.SigmaT, step.AlphaS - direction * step.AlphaT / step.SigmaT, 0, scale)
-                : (0, step.AlphaS, direction, scale);
+                ? new StepRule(direction / step.SigmaT, step.AlphaS - direction * step.AlphaT / step.SigmaT, 0, variance)
+                : new StepRule(0, step.AlphaS, direction, variance);
         });
     }
 
@@ -102,10 +92,13 @@ public static partial class Sampler
         });
     }
 
-    private delegate (double X, double X0, double Epsilon, double Noise) StepRule(Transition step);
+    /// <summary>x_s as a sum of x_t, the predicted x_0, the predicted noise and fresh noise of a variance; null for none.</summary>
+    private readonly record struct StepRule(double X, double X0, double Epsilon, StepVariance? Variance);
+
+    private delegate StepRule StepRules(Transition step, Tensor state, double t, Tensor? spread);
 
     private static Tensor Walk(
-        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, double clipX0, Action<SamplerProgress>? callback, StepRule rule)
+        Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, double clipX0, Action<SamplerProgress>? callback, StepRules rules)
     {
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         if (!(clipX0 > 0))
@@ -114,10 +107,12 @@ public static partial class Sampler
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             var step = new Transition(denoiser.Process, grid[i], grid[i + 1]);
-            var eps = denoiser.Epsilon(state, grid[i]);
-            var (cx, cx0, ceps, scale) = rule(step);
-            double inverseAlpha = 1 / step.AlphaT, sigmaOverAlpha = step.SigmaT / step.AlphaT;
+            var (eps, spread) = denoiser.Predict(state, grid[i], Parameterisation.Epsilon);
+            var (cx, cx0, ceps, variance) = rules(step, state, grid[i], spread);
+            double inverseAlpha = 1 / step.AlphaT, sigmaOverAlpha = step.SigmaT / step.AlphaT, scale = Math.Sqrt(variance?.Common ?? 0);
             var next = noise.Step(state, eps, new DiffusionStepCoefficients(inverseAlpha, sigmaOverAlpha, clipX0, cx, cx0, ceps, scale));
+            if (variance?.Logarithms is { } logarithms)
+                next += noise.Next(state) * (logarithms * 0.5).Exp();
             // Those who watch want x_0; the kernel does not give it away.
             return new SamplerStep(next, callback is null ? eps : Clipped(state * inverseAlpha - eps * sigmaOverAlpha, clipX0));
         });

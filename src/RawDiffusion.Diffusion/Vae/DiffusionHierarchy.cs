@@ -14,10 +14,11 @@ public static class DiffusionHierarchy
     /// <param name="sample">Shape of one sample.</param>
     /// <param name="times">Falling times from the end of the process to 0; level l from the bottom is the l-th time above 0.</param>
     /// <param name="decoder">What stands between z_1 and x.</param>
+    /// <param name="variance">Of the reverse steps; <see cref="ReverseVariance.FixedSmall"/> when null.</param>
     /// <exception cref="ArgumentException">The times do not run from the end of the process to 0.</exception>
     public static HierarchicalVae Of(
         Denoiser denoiser, Shape sample, ReadOnlySpan<double> times, Decoder decoder,
-        ReverseVariance variance = ReverseVariance.FixedSmall, Backends.Backend? device = null)
+        ReverseVariance? variance = null, Backends.Backend? device = null)
     {
         var process = denoiser.Process;
         double[] grid = TimeGrid.Check(process, times);
@@ -25,6 +26,7 @@ public static class DiffusionHierarchy
             throw new ArgumentException($"the levels of {process.Name} go from its end at {process.EndTime} to 0, not from {grid[0]} to {grid[^1]}");
         int levels = grid.Length - 1;
         device ??= Device.Default;
+        variance ??= ReverseVariance.FixedSmall;
         return new HierarchicalVae(levels, Encode, Prior, LogLikelihood);
 
         // Level l is at the l-th time from the end of the list, so what is above it stands one before.
@@ -44,17 +46,23 @@ public static class DiffusionHierarchy
         {
             if (above is null)
                 return Round(Tensor.Zeros(sample.Prepend(1), device), Square(process.PriorStandardDeviation));
-            var step = Into(level);
-            var predicted = denoiser.X0(above, At(level + 1));
-            return Round(
-                above * step.PosteriorXt + predicted * step.PosteriorX0,
-                variance == ReverseVariance.FixedSmall ? step.PosteriorVariance : step.Variance);
+            return Reverse(above, level);
         }
 
         Tensor LogLikelihood(Tensor x, Tensor z)
         {
-            var step = Into(0);
-            return decoder.LogLikelihood(x, z * step.PosteriorXt + denoiser.X0(z, At(1)) * step.PosteriorX0, step.Variance);
+            var (mean, logVariance) = Reverse(z, 0);
+            return decoder.LogLikelihood(x, mean, logVariance);
+        }
+
+        DiagonalGaussian Reverse(Tensor above, int level)
+        {
+            var step = Into(level);
+            double t = At(level + 1);
+            var (predicted, spread) = denoiser.Predict(above, t, Parameterisation.X0);
+            var mean = above * step.PosteriorXt + predicted * step.PosteriorX0;
+            var own = variance.Of(denoiser, above, t, step, spread);
+            return own.Logarithms is { } logarithms ? new DiagonalGaussian(mean, logarithms) : Round(mean, own.Common);
         }
 
         DiagonalGaussian Round(Tensor mean, double spread) => new(mean, Tensor.Full([1], Math.Log(spread), device));

@@ -36,10 +36,11 @@ public class GaussianChainTests
 
     // Sums of 30 terms of up to thousands in float64.
     [Theory]
-    [InlineData(ReverseVariance.FixedSmall)]
-    [InlineData(ReverseVariance.FixedLarge)]
-    public void The_bound_of_the_chain_is_the_variational_bound_of_DDPM(ReverseVariance variance)
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_bound_of_the_chain_is_the_variational_bound_of_DDPM(bool small)
     {
+        var variance = small ? ReverseVariance.FixedSmall : ReverseVariance.FixedLarge;
         var chain = Chain();
         var denoiser = s_data.Denoiser(s_process);
         var x0 = Points(40);
