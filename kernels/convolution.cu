@@ -33,7 +33,7 @@
 template <class T>
 __device__ __forceinline__ void forward_naive(
     const Conv2d& g, const T* __restrict__ x, const T* __restrict__ w, const float* __restrict__ bias, const T* __restrict__ sample_bias,
-    const T* __restrict__ residual, T* __restrict__ y)
+    const T* __restrict__ residual, int with_silu, T* __restrict__ sums, T* __restrict__ y)
 {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     int pixel = i / g.out_channels, channel = i % g.out_channels, channels = g.in_channels_of_group();
@@ -55,7 +55,8 @@ __device__ __forceinline__ void forward_naive(
                 sum[0] = fmaf(to_float(window[c]), to_float(weight[c]), sum[0]);
         }
     }
-    ForwardOutput<T>{g, bias, sample_bias, residual, y, group * g.out_channels_of_group()}.store(pixel, channel % g.out_channels_of_group(), sum);
+    ForwardOutput<T> output{g, bias, sample_bias, residual, with_silu, sums, y, group * g.out_channels_of_group()};
+    output.store(pixel, channel % g.out_channels_of_group(), sum);
 }
 
 template <class T>
@@ -116,9 +117,10 @@ __device__ __forceinline__ void grad_weight_naive(const Conv2d& g, const T* __re
 #define CONV2D_NAIVE(T, type)                                                                                               \
     extern "C" __global__ void conv2d_forward_naive_##type(                                                                 \
         const __grid_constant__ Conv2d g, const T* __restrict__ x, const T* __restrict__ w, const float* __restrict__ bias, \
-        const T* __restrict__ sample_bias, const T* __restrict__ residual, T* __restrict__ y)                               \
+        const T* __restrict__ sample_bias, const T* __restrict__ residual, int with_silu, T* __restrict__ sums,             \
+        T* __restrict__ y)                                                                                                  \
     {                                                                                                                       \
-        forward_naive(g, x, w, bias, sample_bias, residual, y);                                                             \
+        forward_naive(g, x, w, bias, sample_bias, residual, with_silu, sums, y);                                            \
     }                                                                                                                       \
     extern "C" __global__ void conv2d_grad_input_naive_##type(                                                              \
         const __grid_constant__ Conv2d g, const T* __restrict__ gy, const T* __restrict__ w, T* __restrict__ gx)            \

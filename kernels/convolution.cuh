@@ -13,6 +13,7 @@
 // channels that do not straddle a pixel, a tap or a group are wholly inside or wholly outside: is_whole says whether all chunks are such.
 #pragma once
 
+#include "math.cuh"
 #include "scalar.cuh"
 
 // Division of 0 <= n < 2^31 by a number that the host knows (Granlund and Montgomery 1994, "Division by invariant integers using
@@ -378,7 +379,8 @@ __device__ __forceinline__ void store_elements(bfloat16* p, const float (&v)[4])
     *reinterpret_cast<uint2*>(p) = {round_to_bfloat16_pair(v[0], v[1]), round_to_bfloat16_pair(v[2], v[3])};
 }
 
-// y = sums + bias[OutChannels] + sampleBias[Batch, OutChannels] + residual (like y); each of the three may be null.
+// z = the product + bias[OutChannels] + sampleBias[Batch, OutChannels] + residual (like y), and y = z or, with_silu, y = silu(z). Each of
+// the three may be null, and so may sums (like y), which gets z beside silu(z): its derivative asks for it.
 template <class T>
 struct ForwardOutput
 {
@@ -388,6 +390,8 @@ struct ForwardOutput
     const float* __restrict__ bias;
     const T* __restrict__ sample_bias;
     const T* __restrict__ residual;
+    int with_silu;
+    T* __restrict__ sums;
     T* __restrict__ y;
     int first_channel;
 
@@ -401,7 +405,8 @@ struct ForwardOutput
         const T* of_sample = sample_bias == nullptr ? nullptr : sample_bias + g.by_image.quotient(pixel) * g.out_channels;
         if constexpr (N == 4)
         {
-            if (is_whole<N>(y, channels) && is_whole<N>(sample_bias, channels) && is_whole<N>(residual, channels) && is_aligned(bias))
+            if (is_whole<N>(y, channels) && is_whole<N>(sample_bias, channels) && is_whole<N>(residual, channels) && is_whole<N>(sums, channels)
+                && is_aligned(bias))
             {
                 if (bias != nullptr)
                     add_elements(v, bias + all);
@@ -409,6 +414,14 @@ struct ForwardOutput
                     add_elements(v, of_sample + all);
                 if (residual != nullptr)
                     add_elements(v, residual + to);
+                if (with_silu)
+                {
+                    if (sums != nullptr)
+                        store_elements(sums + to, v);
+#pragma unroll
+                    for (int i = 0; i < N; i++)
+                        v[i] = silu(v[i]);
+                }
                 store_elements(y + to, v);
                 return;
             }
@@ -425,7 +438,9 @@ struct ForwardOutput
                 value += to_float(of_sample[all + i]);
             if (residual != nullptr)
                 value += to_float(residual[to + i]);
-            y[to + i] = from_float<T>(value);
+            if (with_silu && sums != nullptr)
+                sums[to + i] = from_float<T>(value);
+            y[to + i] = from_float<T>(with_silu ? silu(value) : value);
         }
     }
 };
@@ -505,14 +520,15 @@ struct GradWeightOutput
 template <class Product, class T>
 __device__ __forceinline__ void conv2d_forward(
     const Conv2d& g, const T* __restrict__ x, const T* __restrict__ w, const float* __restrict__ bias, const T* __restrict__ sample_bias,
-    const T* __restrict__ residual, T* __restrict__ y)
+    const T* __restrict__ residual, int with_silu, T* __restrict__ sums, T* __restrict__ y)
 {
     int pixels = g.out_pixels(), channels = g.out_channels_of_group(), depth = g.taps() * g.in_channels_of_group();
     TilePlace place = tile_place<typename Product::Shape>(pixels, channels);
     int group = place.product;
     WindowsByTap<T> windows{g, x, group * g.in_channels_of_group(), pixels, depth};
     WeightsByOutput<T> weights{g, w, group * channels, channels, depth};
-    Product::run(windows, weights, ForwardOutput<T>{g, bias, sample_bias, residual, y, group * channels}, place.row, place.column, 0, depth);
+    ForwardOutput<T> output{g, bias, sample_bias, residual, with_silu, sums, y, group * channels};
+    Product::run(windows, weights, output, place.row, place.column, 0, depth);
 }
 
 template <class Product, class T>
@@ -552,9 +568,9 @@ __device__ __forceinline__ void conv2d_grad_weight(
 #define CONV2D_KERNELS(name, Product, T, type, threads)                                                                                      \
     extern "C" __global__ void __launch_bounds__(threads, threads == 256 ? 2 : 1) conv2d_forward_##name##_##type(                            \
         const __grid_constant__ Conv2d g, const T* __restrict__ x, const T* __restrict__ w, const float* __restrict__ bias,                  \
-        const T* __restrict__ sample_bias, const T* __restrict__ residual, T* __restrict__ y)                                                \
+        const T* __restrict__ sample_bias, const T* __restrict__ residual, int with_silu, T* __restrict__ sums, T* __restrict__ y)           \
     {                                                                                                                                        \
-        conv2d_forward<Product>(g, x, w, bias, sample_bias, residual, y);                                                                    \
+        conv2d_forward<Product>(g, x, w, bias, sample_bias, residual, with_silu, sums, y);                                                   \
     }                                                                                                                                        \
     extern "C" __global__ void __launch_bounds__(threads, threads == 256 ? 2 : 1) conv2d_grad_input_##name##_##type(                         \
         const __grid_constant__ Conv2d g, const T* __restrict__ gy, const T* __restrict__ w, T* __restrict__ gx)                             \

@@ -99,7 +99,19 @@ internal static class ConvolutionRows
             yield return Case(3, 3, 5, 17, 33, 1, 1, new(), addends);
             yield return Case(5, 9, 7, 33, 34, 3, 3, new() { Padding = 1 }, addends);
         }
-        yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 }, Addends.All);
+        yield return Case(0, 4, 4, 3, 2, 3, 3, new() { Padding = 1 }, Addends.All | Addends.Silu);
+
+        // SiLU of all that: in whole vectors and their tails, with few outputs, groups, a 1 x 1 kernel and Winograd's tiles.
+        foreach (var addends in new[] { Addends.Silu, Addends.All | Addends.Silu })
+        {
+            yield return Case(3, 5, 5, 6, 32, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 3, 5, 16, 3, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 5, 5, 1, 34, 3, 3, new() { Padding = 1 }, addends);
+            yield return Case(2, 5, 5, 4, 6, 3, 3, new() { Stride = 2, Padding = 1, Groups = 2 }, addends);
+            yield return Case(3, 3, 5, 17, 33, 1, 1, new(), addends);
+            yield return Case(5, 9, 7, 33, 34, 3, 3, new() { Padding = 1 }, addends);
+        }
+        yield return Case(4, 8, 8, 32, 64, 3, 3, new() { Padding = 1 }, Addends.Bias | Addends.Silu);
 
         // Channels and pixels enough for Winograd's tiles of 4 x 4: whole tiles and broken ones, every kind of padding, tiles that
         // see nothing but padding, and sums of more channels than are taken at once.
@@ -131,7 +143,7 @@ internal static class ConvolutionRows
         yield return Case(1, 4, 4, 260, 40, 3, 3, new() { Padding = 1 });
     }
 
-    /// <summary>What is added to a convolution.</summary>
+    /// <summary>What becomes of the sums of a convolution.</summary>
     [Flags]
     private enum Addends
     {
@@ -140,6 +152,7 @@ internal static class ConvolutionRows
         SampleBias = 2,
         Residual = 4,
         All = Bias | SampleBias | Residual,
+        Silu = 8,
     }
 
     private static OperationCase Case(
@@ -161,6 +174,7 @@ internal static class ConvolutionRows
             inputs.Add(InputSpec.Normal(shape) with { IsParameter = addend == Addends.Bias });
             return inputs.Count - 1;
         }
+        bool silu = added.HasFlag(Addends.Silu);
         int bias = Position(Addends.Bias, outChannels);
         int sampleBias = Position(Addends.SampleBias, batch, outChannels);
         int residual = Position(Addends.Residual, batch, outHeight, outWidth, outChannels);
@@ -171,10 +185,10 @@ internal static class ConvolutionRows
                 $"[{batch},{height},{width},{inChannels}] -> {outChannels}, k{kernelHeight}x{kernelWidth} s{options.StrideHeight}x{options.StrideWidth}"
                 + $" p{options.PadTop},{options.PadBottom},{options.PadLeft},{options.PadRight}"
                 + (options.Groups > 1 ? $" g{options.Groups}" : "") + (bias < 0 ? "" : " bias")
-                + (sampleBias < 0 ? "" : " sampleBias") + (residual < 0 ? "" : " residual"),
+                + (sampleBias < 0 ? "" : " sampleBias") + (residual < 0 ? "" : " residual") + (silu ? " silu" : ""),
             Inputs = [.. inputs],
             Run = t => F.Conv2d(
-                t[0], t[1], bias < 0 ? null : t[bias], options, sampleBias < 0 ? null : t[sampleBias], residual < 0 ? null : t[residual]),
+                t[0], t[1], bias < 0 ? null : t[bias], options, sampleBias < 0 ? null : t[sampleBias], residual < 0 ? null : t[residual], silu),
             ReductionLength = taps * inGroup + inputs.Count - 2,
             GradientReductionLength = Math.Max(1, Math.Max(batch * outHeight * outWidth, taps * (outChannels / options.Groups))),
             SecondOrder = true,

@@ -38,6 +38,9 @@ public abstract class Function
     /// <exception cref="InvalidOperationException">The tape has been freed by an earlier backward pass.</exception>
     protected internal ReadOnlySpan<Tensor> Inputs => _inputs ?? ((ReadOnlySpan<Tensor>)_inlineInputs!)[.._inputCount];
 
+    /// <summary>Whether this use is a node of the tape, so that <see cref="Backward"/> may be called: for <see cref="Forward"/>, which then keeps what that needs.</summary>
+    protected bool IsRecorded => _inputCount > 0;
+
     /// <summary>False where <see cref="Backward"/> runs a fused kernel that has no derivative of its own.</summary>
     protected internal virtual bool SupportsCreateGraph => true;
 

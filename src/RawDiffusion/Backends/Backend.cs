@@ -93,7 +93,7 @@ public abstract class Backend
 
     // Convolution -----------------------------------------------------------------------------------------------------
 
-    /// <summary>y = x * w plus what the epilogue adds, in one pass over y; cross-correlation as in every framework.</summary>
+    /// <summary>y = x * w and what the epilogue makes of it, in one pass over y; cross-correlation as in every framework.</summary>
     public abstract void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y);
 
     public abstract void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx);
@@ -275,11 +275,14 @@ public abstract class Backend
     public override string ToString() => Name;
 }
 
-/// <summary>What a convolution adds to its output while it is still in registers; each part is optional.</summary>
+/// <summary>What becomes of a convolution's sums while they are still in registers; each part is optional.</summary>
 /// <param name="Bias">[OutChannels], added to every pixel.</param>
 /// <param name="SampleBias">[Batch, OutChannels], added to every pixel of a sample: the time embedding of a diffusion model.</param>
 /// <param name="Residual">The shape of the output, added element by element.</param>
-public readonly record struct ConvEpilogue(Storage? Bias = null, Storage? SampleBias = null, Storage? Residual = null);
+/// <param name="Silu">Whether the output is silu of all that.</param>
+/// <param name="Sums">With silu: the shape of the output, gets what silu is taken of, which its derivative asks for.</param>
+public readonly record struct ConvEpilogue(
+    Storage? Bias = null, Storage? SampleBias = null, Storage? Residual = null, bool Silu = false, Storage? Sums = null);
 
 /// <summary>What a backend's memory pool has done.</summary>
 /// <param name="BytesHeld">Bytes the pool owns, in use or free.</param>

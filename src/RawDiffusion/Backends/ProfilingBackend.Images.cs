@@ -11,7 +11,7 @@ public sealed partial class ProfilingBackend
 
     public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
-        using var call = Begin(Describe(g), g.Flops, Bytes(x, w, epilogue.Bias, epilogue.SampleBias, epilogue.Residual, y));
+        using var call = Begin(Describe(g), g.Flops, Bytes(x, w, epilogue.Bias, epilogue.SampleBias, epilogue.Residual, epilogue.Sums, y));
         inner.Conv2d(in g, x, w, in epilogue, y);
     }
 

@@ -40,24 +40,25 @@ namespace RawDiffusion
         /// <param name="bias">[Cout], added to every pixel.</param>
         /// <param name="sampleBias">[N, Cout], added to every pixel of its sample: an embedding of the time.</param>
         /// <param name="residual">[N, Ho, Wo, Cout], added element by element: the way around a block.</param>
+        /// <param name="silu">Whether the result is silu of all that: the same numbers as <see cref="Silu"/> behind it, but read and written once.</param>
         /// <remarks>With x in bfloat16 the weight may be float32: a rounded copy of it is multiplied, and its gradient is float32.</remarks>
         /// <exception cref="ArgumentException">The shapes or types do not fit each other, or the kernel is larger than the padded image.</exception>
         public static Tensor Conv2d(
             Tensor x, Tensor weight, Tensor? bias = null, int stride = 1, int padding = 0, int groups = 1,
-            Tensor? sampleBias = null, Tensor? residual = null)
+            Tensor? sampleBias = null, Tensor? residual = null, bool silu = false)
         {
             var g = Convolution.Geometry(x, weight, stride, stride, padding, padding, padding, padding, groups);
-            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual);
+            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual, silu);
         }
 
-        /// <inheritdoc cref="Conv2d(Tensor, Tensor, Tensor?, int, int, int, Tensor?, Tensor?)"/>
+        /// <inheritdoc cref="Conv2d(Tensor, Tensor, Tensor?, int, int, int, Tensor?, Tensor?, bool)"/>
         public static Tensor Conv2d(
-            Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, Tensor? sampleBias = null, Tensor? residual = null)
+            Tensor x, Tensor weight, Tensor? bias, Conv2dOptions options, Tensor? sampleBias = null, Tensor? residual = null, bool silu = false)
         {
             var g = Convolution.Geometry(
                 x, weight, options.StrideHeight, options.StrideWidth,
                 options.PadTop, options.PadBottom, options.PadLeft, options.PadRight, options.Groups);
-            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual);
+            return Ops.Conv2d.Apply(g, x, weight, bias, sampleBias, residual, silu);
         }
     }
 }
@@ -131,21 +132,25 @@ namespace RawDiffusion.Ops
     // gradients of the gradients are again one of the three: y(x, w), gx(gy, w), gw(x, gy) close under differentiation.
 
     /// <summary>Inputs x, w and whichever there are of bias, sampleBias and residual, whose positions are given (0: absent).</summary>
-    internal sealed class Conv2d(Conv2dGeometry g, int bias, int sampleBias, int residual) : Function
+    internal sealed class Conv2d(Conv2dGeometry g, int bias, int sampleBias, int residual, bool silu) : Function
     {
+        // What silu was taken of.
+        private Tensor? _sums;
+
         public override string Name => "conv2d";
 
-        protected override ulong ReadsInputs => 0b011;
+        // The sums that createGraph makes anew are those of all inputs.
+        protected override ulong ReadsInputs => silu ? ulong.MaxValue : 0b011;
 
         /// <summary>Checks what is to be added and runs a new instance.</summary>
-        public static Tensor Apply(in Conv2dGeometry g, Tensor x, Tensor w, Tensor? bias, Tensor? sampleBias, Tensor? residual)
+        public static Tensor Apply(in Conv2dGeometry g, Tensor x, Tensor w, Tensor? bias, Tensor? sampleBias, Tensor? residual, bool silu)
         {
             bias?.ExpectParameter("conv2d", "bias");
             Convolution.ExpectAddend("bias", bias, [g.OutChannels], x);
             Convolution.ExpectAddend("sampleBias", sampleBias, [g.Batch, g.OutChannels], x);
             Convolution.ExpectAddend("residual", residual, Convolution.Output(g), x);
             if (sampleBias is null && residual is null)
-                return bias is null ? new Conv2d(g, 0, 0, 0).Apply(x, w) : new Conv2d(g, 2, 0, 0).Apply(x, w, bias);
+                return bias is null ? new Conv2d(g, 0, 0, 0, silu).Apply(x, w) : new Conv2d(g, 2, 0, 0, silu).Apply(x, w, bias);
             var inputs = new Tensor[5];
             int count = 0;
             int Add(Tensor? input)
@@ -157,7 +162,7 @@ namespace RawDiffusion.Ops
             }
             Add(x);
             Add(w);
-            var function = new Conv2d(g, Add(bias), Add(sampleBias), Add(residual));
+            var function = new Conv2d(g, Add(bias), Add(sampleBias), Add(residual), silu);
             return function.Apply(inputs.AsSpan(0, count));
         }
 
@@ -165,16 +170,26 @@ namespace RawDiffusion.Ops
         {
             var x = inputs[0];
             var y = Tensor.EmptyOf(x, Convolution.Output(g));
+            if (silu && IsRecorded)
+                _sums = Tensor.EmptyOf(x, y.Shape);
             var epilogue = new ConvEpilogue(
                 bias > 0 ? inputs[bias].Storage : null,
                 sampleBias > 0 ? inputs[sampleBias].Storage : null,
-                residual > 0 ? inputs[residual].Storage : null);
+                residual > 0 ? inputs[residual].Storage : null,
+                silu,
+                _sums?.Storage);
             x.Device.Conv2d(g, x.Storage, inputs[1].StorageAs(x.DType), epilogue, y.Storage);
             return y;
         }
 
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
+            if (silu)
+            {
+                // A gradient that is to be differentiated again needs sums that remember where they came from.
+                var z = GradMode.IsEnabled ? new Conv2d(g, bias, sampleBias, residual, silu: false).Apply(Inputs) : _sums!;
+                gradOutput = Elementwise.Binary<SiluGrad>(gradOutput, z);
+            }
             if (NeedsGrad(0))
                 gradInputs[0] = new Conv2dGradInput(g).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
@@ -205,7 +220,7 @@ namespace RawDiffusion.Ops
         protected internal override void Backward(Tensor gradOutput, Span<Tensor?> gradInputs)
         {
             if (NeedsGrad(0))
-                gradInputs[0] = new Conv2d(g, 0, 0, 0).Apply(gradOutput, Inputs[1]);
+                gradInputs[0] = new Conv2d(g, 0, 0, 0, silu: false).Apply(gradOutput, Inputs[1]);
             if (NeedsGrad(1))
                 gradInputs[1] = new Conv2dGradWeight(g, Inputs[1].DType).Apply(gradOutput, Inputs[0]);
         }
@@ -231,7 +246,7 @@ namespace RawDiffusion.Ops
             if (NeedsGrad(0))
                 gradInputs[0] = new Conv2dGradInput(g).Apply(Inputs[1], gradOutput);
             if (NeedsGrad(1))
-                gradInputs[1] = new Conv2d(g, 0, 0, 0).Apply(Inputs[0], gradOutput);
+                gradInputs[1] = new Conv2d(g, 0, 0, 0, silu: false).Apply(Inputs[0], gradOutput);
         }
     }
 }

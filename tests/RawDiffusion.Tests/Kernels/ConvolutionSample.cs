@@ -13,7 +13,8 @@ internal sealed class ConvolutionSample
     private readonly Precision _precision;
     private readonly (string Name, double[] Expected, Storage Actual)[] _results;
 
-    public ConvolutionSample(in Conv2dGeometry g, CudaBackend device, Precision precision)
+    /// <param name="silu">Whether the forward pass ends with SiLU and keeps what it is taken of.</param>
+    public ConvolutionSample(in Conv2dGeometry g, CudaBackend device, Precision precision, bool silu = true)
     {
         (_g, _device, _precision) = (g, device, precision);
         int pixels = g.Batch * g.Height * g.Width, outPixels = g.Batch * g.OutHeight * g.OutWidth;
@@ -23,14 +24,17 @@ internal sealed class ConvolutionSample
         double[] sampleBias = Values(random, g.Batch * g.OutChannels), residual = Values(random, gy.Length);
         (X, W, Gy, Y, Gx) = (Put(x), Put(w), Put(gy), Empty(gy.Length), Empty(x.Length));
         Gw = device.Allocate(DType.Float32, w.Length);
-        Epilogue = new ConvEpilogue(Put(bias, DType.Float32), Put(sampleBias), Put(residual));
+        Epilogue = new ConvEpilogue(Put(bias, DType.Float32), Put(sampleBias), Put(residual), silu, silu ? Empty(gy.Length) : null);
 
         var reference = Device.Reference;
         Storage rx = Reference(x), rw = Reference(w), rgy = Reference(gy), y = Reference(gy), gx = Reference(x), gw = Reference(w);
-        reference.Conv2d(g, rx, rw, new ConvEpilogue(Reference(bias), Reference(sampleBias), Reference(residual)), y);
+        var sums = silu ? Reference(gy) : null;
+        reference.Conv2d(g, rx, rw, new ConvEpilogue(Reference(bias), Reference(sampleBias), Reference(residual), silu, sums), y);
         reference.Conv2dGradInput(g, rgy, rw, gx);
         reference.Conv2dGradWeight(g, rx, rgy, gw);
         _results = [("y", Read(y), Y), ("gx", Read(gx), Gx), ("gw", Read(gw), Gw)];
+        if (sums is not null)
+            _results = [.. _results, ("sums", Read(sums), Epilogue.Sums!)];
     }
 
     public Storage X { get; }
@@ -65,7 +69,7 @@ internal sealed class ConvolutionSample
         int inGroup = _g.InChannels / _g.Groups, outGroup = _g.OutChannels / _g.Groups, pixels = _g.Batch * _g.OutHeight * _g.OutWidth;
         module.GetKernel(tile.Forward.NameFor(Type)).LaunchWith(
             arguments, (int)tile.Blocks(_g.Groups, pixels, outGroup), tile.Threads, tile.SharedBytes(true),
-            P(X), P(W), P(Epilogue.Bias!), P(Epilogue.SampleBias!), P(Epilogue.Residual!), P(Y));
+            P(X), P(W), P(Epilogue.Bias!), P(Epilogue.SampleBias!), P(Epilogue.Residual!), Epilogue.Silu ? 1 : 0, P(Epilogue.Sums!), P(Y));
         int phases = _g.StrideHeight * _g.StrideWidth, mostRows = _g.Batch * CeilDiv(_g.Height, _g.StrideHeight) * CeilDiv(_g.Width, _g.StrideWidth);
         module.GetKernel(tile.GradInput.NameFor(Type)).LaunchWith(
             arguments, (int)tile.Blocks(_g.Groups * phases, mostRows, inGroup), tile.Threads, tile.SharedBytes(true), P(Gy), P(W), P(Gx));

@@ -14,17 +14,21 @@ internal static class Convolutions
 
     private static readonly string[] s_small = ["2x16x16x64k3"];
 
+    // Behind a shape of the forward pass.
+    private const string Silu = "+silu";
+
     public static IEnumerable<BenchOperation> All()
     {
-        yield return Operation("conv2d", "convolution with bias", (g, counts) => new BenchCase
+        yield return new BenchOperation
         {
-            Tensors =
-            [
-                BenchTensor.Input("x", counts.X), BenchTensor.Input("w", counts.W), BenchTensor.Input("bias", g.OutChannels).InFloat32(),
-                BenchTensor.Output("y", counts.Y, counts.W / g.OutChannels),
-            ],
-            Run = (device, s) => device.Conv2d(g, s[0], s[1], new ConvEpilogue(s[2]), s[3]),
-        });
+            Name = "conv2d",
+            What = "convolution with bias, and SiLU where the shape says so; same padding",
+            Form = $"{Form}[{Silu}]",
+            Shapes = [.. s_shapes, s_shapes[0] + Silu],
+            SmallShapes = [.. s_small, s_small[0] + Silu],
+            IsProduct = true,
+            Create = text => Create(text, (g, counts) => Forward(g, counts, text.Optional(Silu))),
+        };
         yield return Operation("conv2dGradInput", "its gradient for the images", (g, counts) => new BenchCase
         {
             Tensors = [BenchTensor.Input("gy", counts.Y), BenchTensor.Input("w", counts.W), BenchTensor.Output("gx", counts.X, counts.W / g.InChannels)],
@@ -41,6 +45,16 @@ internal static class Convolutions
         });
     }
 
+    private static BenchCase Forward(Conv2dGeometry g, (long X, long W, long Y) counts, bool silu) => new()
+    {
+        Tensors =
+        [
+            BenchTensor.Input("x", counts.X), BenchTensor.Input("w", counts.W), BenchTensor.Input("bias", g.OutChannels).InFloat32(),
+            BenchTensor.Output("y", counts.Y, counts.W / g.OutChannels),
+        ],
+        Run = (device, s) => device.Conv2d(g, s[0], s[1], new ConvEpilogue(s[2], Silu: silu), s[3]),
+    };
+
     private static BenchOperation Operation(string name, string what, Func<Conv2dGeometry, (long X, long W, long Y), BenchCase> create) => new()
     {
         Name = name,
@@ -49,15 +63,17 @@ internal static class Convolutions
         Shapes = s_shapes,
         SmallShapes = s_small,
         IsProduct = true,
-        Create = text =>
-        {
-            var g = Geometry(text);
-            long pixels = (long)g.Batch * g.Height * g.Width;
-            long w = (long)g.OutChannels * g.KernelHeight * g.KernelWidth * g.InChannels;
-            long y = (long)g.Batch * g.OutHeight * g.OutWidth * g.OutChannels;
-            return create(g, (pixels * g.InChannels, w, y)) with { Flops = g.Flops };
-        },
+        Create = text => Create(text, create),
     };
+
+    private static BenchCase Create(ShapeText text, Func<Conv2dGeometry, (long X, long W, long Y), BenchCase> create)
+    {
+        var g = Geometry(text);
+        long pixels = (long)g.Batch * g.Height * g.Width;
+        long w = (long)g.OutChannels * g.KernelHeight * g.KernelWidth * g.InChannels;
+        long y = (long)g.Batch * g.OutHeight * g.OutWidth * g.OutChannels;
+        return create(g, (pixels * g.InChannels, w, y)) with { Flops = g.Flops };
+    }
 
     private static Conv2dGeometry Geometry(ShapeText text)
     {

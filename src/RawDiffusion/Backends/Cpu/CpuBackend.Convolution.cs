@@ -10,13 +10,13 @@ public sealed unsafe partial class CpuBackend
 
     public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
-        var (bias, sampleBias, residual) = epilogue;
-        if (IsMatrixProduct(g) && sampleBias is null && residual is null)
+        var (bias, sampleBias, residual, silu, sums) = epilogue;
+        if (IsMatrixProduct(g) && sampleBias is null && residual is null && !silu)
         {
             MatMul(new MatMulGeometry(1, g.Batch * g.Height * g.Width, g.OutChannels, g.InChannels, false, true, 0, 0), x, w, bias, y);
             return;
         }
-        var addends = new ConvAddends(Optional(bias), Optional(sampleBias), Optional(residual));
+        var addends = new ConvAddends(Optional(bias), Optional(sampleBias), Optional(residual), silu, Optional(sums));
         RunConvolution(ConvPlan.Forward(g), F(x), F(w), addends, F(y));
     }
 

@@ -15,20 +15,22 @@ public partial class CudaBackend
     public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
         var rung = ConvolutionRung(ConvolutionLadders.Forward, x.DType);
-        int rows = g.Batch * g.OutHeight * g.OutWidth, columns = g.OutChannels / g.Groups;
+        int rows = g.Batch * g.OutHeight * g.OutWidth, columns = g.OutChannels / g.Groups, silu = epilogue.Silu ? 1 : 0;
         var arguments = new ConvolutionArguments(g);
         if (rung.Name == ConvolutionLadders.Naive)
         {
-            LaunchElementsWith(_kernels[s_convForwardNaive, x.DType], arguments, y.Length,
-                P(x), P(w), PointerOrNull(epilogue.Bias), PointerOrNull(epilogue.SampleBias), PointerOrNull(epilogue.Residual), P(y));
+            LaunchElementsWith(
+                _kernels[s_convForwardNaive, x.DType], arguments, y.Length, P(x), P(w),
+                PointerOrNull(epilogue.Bias), PointerOrNull(epilogue.SampleBias), PointerOrNull(epilogue.Residual), silu, PointerOrNull(epilogue.Sums), P(y));
             return;
         }
         var tile = TileOf(rung, g.InChannels / g.Groups, g.InChannels / g.Groups, x, w, g.Groups, rows, columns);
         long blocks = tile.Blocks(g.Groups, rows, columns);
         if (blocks > 0)
         {
-            _kernels[tile.Forward, x.DType].LaunchWith(arguments, checked((int)blocks), tile.Threads, tile.SharedBytes(throughShared: true),
-                P(x), P(w), PointerOrNull(epilogue.Bias), PointerOrNull(epilogue.SampleBias), PointerOrNull(epilogue.Residual), P(y));
+            _kernels[tile.Forward, x.DType].LaunchWith(
+                arguments, checked((int)blocks), tile.Threads, tile.SharedBytes(throughShared: true), P(x), P(w),
+                PointerOrNull(epilogue.Bias), PointerOrNull(epilogue.SampleBias), PointerOrNull(epilogue.Residual), silu, PointerOrNull(epilogue.Sums), P(y));
         }
     }
 

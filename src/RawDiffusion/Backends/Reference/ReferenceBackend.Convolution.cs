@@ -1,3 +1,5 @@
+using RawDiffusion.Ops;
+
 namespace RawDiffusion.Backends.Reference;
 
 public sealed partial class ReferenceBackend
@@ -9,7 +11,7 @@ public sealed partial class ReferenceBackend
     public override void Conv2d(in Conv2dGeometry g, Storage x, Storage w, in ConvEpilogue epilogue, Storage y)
     {
         Span<double> xs = D(x), ws = D(w), ys = D(y);
-        var (bias, sampleBias, residual) = epilogue;
+        var (bias, sampleBias, residual, silu, sums) = epilogue;
         int sample = g.OutHeight * g.OutWidth * g.OutChannels;
         for (int i = 0; i < ys.Length; i++)
         {
@@ -23,6 +25,12 @@ public sealed partial class ReferenceBackend
             for (int c = 0; c < channels; c++)
                 ys[yi] += xs[xi + c] * ws[wi + c];
         }
+        if (!silu)
+            return;
+        if (sums is not null)
+            ys.CopyTo(D(sums));
+        foreach (ref double value in ys)
+            value = Silu.Reference(value, 0, 0);
     }
 
     public override void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx)

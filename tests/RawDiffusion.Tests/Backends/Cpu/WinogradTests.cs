@@ -128,7 +128,7 @@ public unsafe class WinogradTests
         int weights = g.OutChannels * 9 * g.InChannels;
         using var scope = new MemoryScope();
         float* x = Make(inputs), w = Make(weights), gy = Make(outputs);
-        var addends = new ConvAddends(Make(g.OutChannels), Make(g.Batch * g.OutChannels), Make(outputs));
+        var addends = new ConvAddends(Make(g.OutChannels), Make(g.Batch * g.OutChannels), Make(outputs), silu: g.OutChannels % 2 == 0, sums: null);
         float* expected = Make(Math.Max(Math.Max(inputs, outputs), weights)), actual = Make(Math.Max(Math.Max(inputs, outputs), weights));
 
         ConvIndirect<V>.Run(cpu, ConvPlan.Forward(g), x, w, addends, expected);

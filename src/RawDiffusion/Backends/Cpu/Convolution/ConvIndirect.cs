@@ -26,6 +26,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
     private readonly bool _dot, _gather;
     private readonly int _panels, _panelColumns, _panelsPerItem, _scratchPerWorker;
     private readonly nint _panelStride, _biasStep, _residual;
+    private readonly ConvActivation _activation;
 
     private ConvIndirect(in ConvPlan plan, float* x, float* w, in ConvAddends addends, float* y, in Layout layout, float* shared)
     {
@@ -34,6 +35,7 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
         _w = w;
         _y = y;
         _residual = addends.Residual != null ? (nint)(addends.Residual - y) : 0;
+        _activation = addends.Activation(y);
         _biasStep = addends.BiasRows(plan.Batch) > 1 ? layout.BiasStep : 0;
         (_dot, _gather, _panels, _panelColumns) = (layout.Dot, layout.Gather, layout.Panels, layout.PanelColumns);
         (_panelStride, _panelsPerItem, _scratchPerWorker) = (layout.PanelStride, layout.PanelsPerItem, layout.ScratchPerWorker);
@@ -205,6 +207,19 @@ internal readonly unsafe struct ConvIndirect<V> where V : struct, ISimd<V>
                 for (int t = 0; t < count; t++, tile = ConvTile.Next(tile))
                     ConvKernels.Tile<V, Zero>(tile, panel, xOffset, yOffset, 0, null);
             }
+            if (_activation.IsSilu)
+                Activate(tiles, count, yOffset, columns);
+        }
+    }
+
+    private void Activate(ConvTile* tile, int count, nint yOffset, int columns)
+    {
+        for (; count > 0; count--, tile = ConvTile.Next(tile))
+        {
+            float** pixels = &tile->Y0;
+            // A last tile that is not full repeats its first pixel.
+            for (int p = 0; p < ConvTile.Pixels && (p == 0 || pixels[p] != pixels[0]); p++)
+                _activation.Apply<V>(pixels[p] + yOffset, columns);
         }
     }
 

@@ -32,6 +32,7 @@ internal readonly unsafe struct WinogradConv<TKernel, V> where TKernel : struct,
     private readonly nint _weightStep, _imageStep, _productStep, _residual;
     private readonly float* _w, _y, _weights, _biases;
     private readonly bool _streams;
+    private readonly ConvActivation _activation;
 
     private WinogradConv(in ConvPlan plan, in Sizes sizes, float* x, float* w, in ConvAddends addends, float* y, float* shared)
     {
@@ -40,6 +41,7 @@ internal readonly unsafe struct WinogradConv<TKernel, V> where TKernel : struct,
         _w = w;
         _y = y;
         _residual = addends.Residual != null ? (nint)(addends.Residual - y) : 0;
+        _activation = addends.Activation(y);
         _weights = shared;
         _weightStep = sizes.WeightStep;
         float* zeros = shared + Winograd.Points * _weightStep;
@@ -52,7 +54,7 @@ internal readonly unsafe struct WinogradConv<TKernel, V> where TKernel : struct,
         _tilesPerItem = TilesPerItem(plan, sizes.Panels, _images.Count);
         _imageStep = Winograd.Apart((nint)_tilesPerItem * plan.Reduce);
         _productStep = Winograd.Apart(_tilesPerItem * 3 * V.Count);
-        _streams = (long)plan.Batch * plan.OutImage >= Winograd.StreamedElements && plan.Outputs % Line == 0 && (nuint)y % (Line * sizeof(float)) == 0 && V.Count == Line;
+        _streams = !_activation.IsSilu && (long)plan.Batch * plan.OutImage >= Winograd.StreamedElements && plan.Outputs % Line == 0 && (nuint)y % (Line * sizeof(float)) == 0 && V.Count == Line;
     }
 
     /// <summary>
@@ -183,7 +185,7 @@ internal readonly unsafe struct WinogradConv<TKernel, V> where TKernel : struct,
         }
     }
 
-    /// <summary>A^T m A of one panel of output channels of some tiles, and what is added to it.</summary>
+    /// <summary>A^T m A of one panel of output channels of some tiles, what is added to it, and SiLU.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void TransformResults<TStreams>(int begin, int count, int panel, float* products) where TStreams : struct, IConstant
     {
@@ -199,6 +201,9 @@ internal readonly unsafe struct WinogradConv<TKernel, V> where TKernel : struct,
                 int channel = Math.Min(c, channels - V.Count);
                 WinogradTiles<V>.Result<TStreams>(
                     products + channel, _productStep, V.Load(biases + channel), _residual, y + channel, _plan.OutRow, _plan.OutColumn, rows, columns);
+                // Channels that the last vector makes again are plain sums again.
+                if (_activation.IsSilu)
+                    _activation.Apply<V>(y + channel, _plan.OutRow, _plan.OutColumn, rows, columns);
             }
         }
     }
