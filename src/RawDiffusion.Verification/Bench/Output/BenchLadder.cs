@@ -5,12 +5,15 @@ public sealed record BenchLadder(string Operation, string Shape, IReadOnlyList<B
 {
     public string Title => $"{Operation} {Shape}";
 
-    /// <summary>Each row with what changed in numbers against the rung before it; nothing for the first of them and for what is no rung.</summary>
+    /// <summary>
+    /// Each row with what changed in numbers against the rung before it of the same precision, or of another one where it is the first of
+    /// its own; nothing for the first of them all and for what is no rung.
+    /// </summary>
     public IEnumerable<(BenchRow Row, string Change)> Explained
     {
         get
         {
-            BenchRow? before = null;
+            var measured = new List<BenchRow>();
             foreach (var row in Rows)
             {
                 if (row.What is null || row.Variant == BenchRow.Cublas)
@@ -18,9 +21,10 @@ public sealed record BenchLadder(string Operation, string Shape, IReadOnlyList<B
                     yield return (row, "");
                     continue;
                 }
+                var before = measured.FindLast(other => other.Precision == row.Precision) ?? measured.LastOrDefault();
                 yield return (row, before is null ? "" : Change(before, row));
                 if (row.Times is not null || row.Counters is not null)
-                    before = row;
+                    measured.Add(row);
             }
         }
     }
@@ -35,9 +39,10 @@ public sealed record BenchLadder(string Operation, string Shape, IReadOnlyList<B
 
     private static string Change(BenchRow before, BenchRow after)
     {
+        string other = before.Precision == after.Precision ? before.Variant : $"{before.Variant} in {before.Precision}";
         if (before.Times is { } a && after.Times is { } b)
-            return FormattableString.Invariant($"{a.Median / b.Median:0.00} times the speed of {before.Variant}");
+            return FormattableString.Invariant($"{a.Median / b.Median:0.00} times the speed of {other}");
         string counters = BenchMetric.Compare(before, after);
-        return counters.Length == 0 ? "" : $"against {before.Variant}: {counters}";
+        return counters.Length == 0 ? "" : $"against {other}: {counters}";
     }
 }

@@ -112,6 +112,23 @@ public class BenchOutputTests
         Assert.DoesNotContain("instr/work", explained[1].Change);
     }
 
+    /// <summary>A precision is a change of its own: rungs are compared within one, and the first of each says with what it is compared.</summary>
+    [Fact]
+    public void Rungs_are_compared_within_a_precision()
+    {
+        var report = Timed with
+        {
+            Rows =
+            [
+                Row("naive", 8e-3, "one"), Row("tensor-tf32", 4e-3, "two") with { Precision = "tf32" }, Row("tiles", 2e-3, "three"),
+                Row("strips-tf32", 1e-3, "four") with { Precision = "tf32" },
+            ],
+        };
+        Assert.Equal(
+            ["", "2.00 times the speed of naive in fp32", "4.00 times the speed of naive", "4.00 times the speed of tensor-tf32"],
+            Assert.Single(BenchLadder.Of(report)).Explained.Select(row => row.Change));
+    }
+
     [Fact]
     public void Csv_quotes_what_needs_it_and_has_a_column_for_every_value()
     {
