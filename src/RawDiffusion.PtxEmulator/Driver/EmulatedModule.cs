@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Decoding;
 using RawDiffusion.PtxEmulator.Execution;
@@ -22,7 +21,7 @@ internal sealed unsafe class EmulatedModule
         _memory = memory;
         try
         {
-            Decoded = ModuleDecoder.Decode(name, Encoding.UTF8.GetString(image.TrimEnd((byte)0)));
+            Decoded = DecodedModules.Get(name, image.TrimEnd((byte)0));
         }
         catch (PtxException e)
         {

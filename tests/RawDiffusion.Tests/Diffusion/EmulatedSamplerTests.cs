@@ -5,23 +5,17 @@ using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
 using RawDiffusion.Optim;
-using RawDiffusion.PtxEmulator.Driver;
-using RawDiffusion.PtxEmulator.Execution;
+using RawDiffusion.Tests.Kernels;
 
 namespace RawDiffusion.Tests.Diffusion;
 
 /// <summary>Whole sampling runs by the kernels of the Cuda backend on an emulated GPU, call by call and as one graph.</summary>
-public sealed class EmulatedSamplerTests : IDisposable
+public sealed class EmulatedSamplerTests
 {
     private static readonly Shape s_images = [2, 8, 8, 1];
 
-    private readonly Lazy<CudaBackend> _emulated = new(() => new CudaBackend(new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Checked })));
-
-    public void Dispose()
-    {
-        if (_emulated.IsValueCreated)
-            _emulated.Value.Dispose();
-    }
+    // A device that nobody else gives work to while a graph is recorded.
+    private static readonly Emulated s_emulated = new();
 
     public static TheoryData<string> Samplers => ["ddpm", "ddim"];
 
@@ -31,7 +25,7 @@ public sealed class EmulatedSamplerTests : IDisposable
     public void A_recorded_run_draws_the_samples_that_it_draws_call_by_call(string sampler)
     {
         TestNvrtc.Require();
-        var device = _emulated.Value;
+        var device = s_emulated.Device;
         var denoiser = Denoiser(device);
         Generator alone = new(7), recorded = new(7);
         var samples = Tensor.Zeros(s_images, device);
@@ -58,7 +52,7 @@ public sealed class EmulatedSamplerTests : IDisposable
     {
         TestNvrtc.Require();
         float[] expected = Sample(sampler, Denoiser(Device.Cpu), new Generator(7), Device.Cpu).ToArray();
-        float[] actual = Sample(sampler, Denoiser(_emulated.Value), new Generator(7), _emulated.Value).ToArray();
+        float[] actual = Sample(sampler, Denoiser(s_emulated.Device), new Generator(7), s_emulated.Device).ToArray();
         for (int i = 0; i < expected.Length; i++)
             Assert.Equal(expected[i], actual[i], 1e-4);
     }
@@ -68,7 +62,7 @@ public sealed class EmulatedSamplerTests : IDisposable
     public void A_recorded_network_answers_as_the_network_does()
     {
         TestNvrtc.Require();
-        var device = _emulated.Value;
+        var device = s_emulated.Device;
         var model = Network(device);
         using var recorded = new RecordedNetwork((x, times) => model.Forward(x, times));
         var noise = new Generator(3);

@@ -26,11 +26,11 @@ public class EmulatedTableTests
     public void KernelsAgreeWithReference(string name) =>
         Check.Passes(CaseVerifier.CompareWithReference(OperationTableTests.Case(name), Emulated.Plain.Device));
 
-    /// <summary>Nothing depends on which block or warp comes first, and no hazard hides behind the usual order.</summary>
+    /// <summary>Nothing depends on which block or warp comes first, and no hazard hides behind the usual order. Rows take the orders in turn.</summary>
     [SkippableTheory]
     [MemberData(nameof(All))]
     public void AnyOrderOfBlocksAndWarpsGivesTheSameBits(string name) => Check.Passes(CaseVerifier.SameBits(
-        OperationTableTests.Case(name), Emulated.Plain.Device, s_shuffled[0].Device, s_shuffled[1].Device, s_shuffled[2].Device));
+        OperationTableTests.Case(name), Emulated.Plain.Device, s_shuffled[name.Length % s_shuffled.Length].Device));
 
     /// <summary>What is compiled for a GPU of 2018 and of 2022 computes the same; one row of each operation.</summary>
     [SkippableTheory]

@@ -2,30 +2,17 @@ using RawDiffusion.Backends;
 using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Nn;
 using RawDiffusion.Optim;
-using RawDiffusion.PtxEmulator.Driver;
-using RawDiffusion.PtxEmulator.Execution;
+using RawDiffusion.Tests.Kernels;
 
 namespace RawDiffusion.Tests.Optim;
 
 /// <summary>A step that a device repeats as a whole makes the bits that it makes call by call.</summary>
-public sealed class StepGraphTests : IDisposable
+public sealed class StepGraphTests
 {
-    private readonly Lazy<CudaBackend> _emulated = new(() => new CudaBackend(new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Checked })));
+    // A device that nobody else gives work to while a graph is recorded.
+    private static readonly Emulated s_emulated = new();
 
-    private CudaBackend Emulated
-    {
-        get
-        {
-            TestNvrtc.Require();
-            return _emulated.Value;
-        }
-    }
-
-    public void Dispose()
-    {
-        if (_emulated.IsValueCreated)
-            _emulated.Value.Dispose();
-    }
+    private static CudaBackend Emulated => s_emulated.Device;
 
     public static TheoryData<string> Optimizers => ["adamw", "adam", "sgd", "sgd with momentum"];
 

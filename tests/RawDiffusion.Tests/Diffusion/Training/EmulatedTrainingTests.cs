@@ -8,8 +8,7 @@ using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Optim;
-using RawDiffusion.PtxEmulator.Driver;
-using RawDiffusion.PtxEmulator.Execution;
+using RawDiffusion.Tests.Kernels;
 
 namespace RawDiffusion.Tests.Diffusion.Training;
 
@@ -25,14 +24,9 @@ public sealed class EmulatedTrainingTests : IDisposable
     private readonly TemporaryFolder _folder = new();
 
     // A device that nobody else gives work to while a graph is recorded.
-    private readonly Lazy<CudaBackend> _emulated = new(() => new CudaBackend(new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Checked })));
+    private static readonly Emulated s_emulated = new();
 
-    public void Dispose()
-    {
-        if (_emulated.IsValueCreated)
-            _emulated.Value.Dispose();
-        _folder.Dispose();
-    }
+    public void Dispose() => _folder.Dispose();
 
     [SkippableTheory]
     [InlineData(false)]
@@ -41,7 +35,7 @@ public sealed class EmulatedTrainingTests : IDisposable
     {
         TestNvrtc.Require();
         var expected = Points(Device.Cpu).Train(200);
-        AssertClose(expected, Points(_emulated.Value, graph).Train(200));
+        AssertClose(expected, Points(s_emulated.Device, graph).Train(200));
         // It has learned something, so the losses compared are not those of an untrained network.
         Assert.True(expected[^20..].Average() < 0.8 * expected[..20].Average());
     }
@@ -52,7 +46,7 @@ public sealed class EmulatedTrainingTests : IDisposable
     public void A_unet_with_attention_classes_and_dropout_trains_as_on_the_cpu(bool graph)
     {
         TestNvrtc.Require();
-        AssertClose(Images(Device.Cpu).Train(20), Images(_emulated.Value, graph).Train(20));
+        AssertClose(Images(Device.Cpu).Train(8), Images(s_emulated.Device, graph).Train(8));
     }
 
     /// <summary>Times become rows of a table, and labels become times: on the device, so that a step can be recorded.</summary>
@@ -67,8 +61,8 @@ public sealed class EmulatedTrainingTests : IDisposable
         {
             TimeEmbeddingType = times, NumTrainTimesteps = 1001, ClassEmbedType = classes, NumClassEmbeds = classes is null ? config.NumClassEmbeds : null,
         };
-        var direct = Images(_emulated.Value, change: change);
-        var graph = Images(_emulated.Value, graph: true, change: change);
+        var direct = Images(s_emulated.Device, change: change);
+        var graph = Images(s_emulated.Device, graph: true, change: change);
         Assert.Equal(direct.Train(4), graph.Train(4));
         Assert.Equal(direct.Bits(), graph.Bits());
     }
@@ -77,7 +71,7 @@ public sealed class EmulatedTrainingTests : IDisposable
     public void A_run_repeats_to_the_same_bits_and_a_graph_makes_the_same()
     {
         TestNvrtc.Require();
-        Learner first = Images(_emulated.Value), second = Images(_emulated.Value), graph = Images(_emulated.Value, graph: true);
+        Learner first = Images(s_emulated.Device), second = Images(s_emulated.Device), graph = Images(s_emulated.Device, graph: true);
         var losses = first.Train(4);
         Assert.Equal(losses, second.Train(4));
         Assert.Equal(losses, graph.Train(4));
@@ -89,7 +83,7 @@ public sealed class EmulatedTrainingTests : IDisposable
     public void Parts_of_a_batch_are_added_up_in_a_graph_too()
     {
         TestNvrtc.Require();
-        AssertClose(Images(Device.Cpu, parts: 2).Train(3), Images(_emulated.Value, graph: true, parts: 2).Train(3));
+        AssertClose(Images(Device.Cpu, parts: 2).Train(3), Images(s_emulated.Device, graph: true, parts: 2).Train(3));
     }
 
     /// <summary>The losses wait on the device; a checkpoint that is due has them read before it is written.</summary>
@@ -118,7 +112,7 @@ public sealed class EmulatedTrainingTests : IDisposable
 
     private DivergedException TrainInto(int nanStep, TrainingConfig config, bool graph, out List<int> checkpoints, out int made)
     {
-        var device = _emulated.Value;
+        var device = s_emulated.Device;
         var model = new MlpDenoiser(new Generator(1), device, width: 8, layers: 1);
         var schedule = new DiscreteSchedule(new LinearSchedule(), device: device);
         var noise = new Generator(2);
@@ -141,12 +135,12 @@ public sealed class EmulatedTrainingTests : IDisposable
     public void A_saved_run_goes_on_to_the_same_bits(bool graph)
     {
         TestNvrtc.Require();
-        var straight = Images(_emulated.Value, graph);
+        var straight = Images(s_emulated.Device, graph);
         var losses = straight.Train(5);
-        var stopped = Images(_emulated.Value, graph);
+        var stopped = Images(s_emulated.Device, graph);
         stopped.Train(2);
         stopped.State.Save(_folder["saved"]);
-        var resumed = Images(_emulated.Value, graph);
+        var resumed = Images(s_emulated.Device, graph);
         resumed.State.Load(_folder["saved"]);
         Assert.Equal(losses[2..], resumed.Train(5));
         Assert.Equal(straight.Bits(), resumed.Bits());
@@ -158,7 +152,7 @@ public sealed class EmulatedTrainingTests : IDisposable
     public void A_saved_run_goes_on_on_another_device(bool toTheCpu)
     {
         TestNvrtc.Require();
-        Backend from = toTheCpu ? _emulated.Value : Device.Cpu, to = toTheCpu ? Device.Cpu : _emulated.Value;
+        Backend from = toTheCpu ? s_emulated.Device : Device.Cpu, to = toTheCpu ? Device.Cpu : s_emulated.Device;
         var losses = Images(Device.Cpu).Train(8);
         var stopped = Images(from);
         stopped.Train(4);
@@ -189,7 +183,7 @@ public sealed class EmulatedTrainingTests : IDisposable
 
     private static Learner Images(Backend device, bool graph = false, int parts = 1, Func<UNet2DConfig, UNet2DConfig>? change = null)
     {
-        const int Size = 14, Classes = 3;
+        const int Size = 8, Classes = 3;
         var config = new UNet2DConfig
         {
             SampleSize = [Size, Size],
