@@ -10,7 +10,7 @@ namespace RawDiffusion.Tests.Kernels;
 /// </summary>
 public class RungTests
 {
-    private const int LargestRows = 6, Share = 8;
+    private const int LargestRows = 12, Share = 8;
 
     // No other test may ask for rungs on it meanwhile.
     private static readonly Emulated s_emulated = new();

@@ -1,5 +1,3 @@
-using RawDiffusion.Ops;
-
 namespace RawDiffusion.Backends.Reference;
 
 public sealed partial class ReferenceBackend
@@ -30,7 +28,7 @@ public sealed partial class ReferenceBackend
         if (sums is not null)
             ys.CopyTo(D(sums));
         foreach (ref double value in ys)
-            value = Silu.Reference(value, 0, 0);
+            value /= 1 + Math.Exp(-value);
     }
 
     public override void Conv2dGradInput(in Conv2dGeometry g, Storage gy, Storage w, Storage gx)

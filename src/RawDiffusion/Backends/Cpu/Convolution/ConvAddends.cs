@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using RawDiffusion.Ops;
 
 namespace RawDiffusion.Backends.Cpu;
 
@@ -43,7 +42,7 @@ internal readonly unsafe struct ConvActivation(bool silu, nint sums)
         float* rest = stackalloc float[V.Count];
         for (int i = 0; i < V.Count; i++)
             rest[i] = i < channels - c ? y[i] : 0;
-        V.Store(Silu.Cpu(V.Load(rest), default, default), rest);
+        V.Store(Silu(V.Load(rest)), rest);
         for (int i = 0; i < channels - c; i++)
         {
             if (sums != 0)
@@ -67,6 +66,9 @@ internal readonly unsafe struct ConvActivation(bool silu, nint sums)
     {
         if (sums != 0)
             V.Store(sum, y + sums);
-        V.Store(Silu.Cpu(sum, default, default), y);
+        V.Store(Silu(sum), y);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Silu<V>(V x) where V : struct, ISimd<V> => x * VectorMath.Sigmoid(x);
 }
