@@ -16,10 +16,8 @@ public sealed class MarkovBatch<TDistribution> : TrainingBatch
     /// <param name="reverse">p(x_(t-1) | x_t), to be trained.</param>
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="generator">Draws the steps, here, and the states.</param>
-    /// <exception cref="ArgumentException">The data cannot be states of the chain.</exception>
     public MarkovBatch(MarkovChain<TDistribution> chain, StepModel<TDistribution> reverse, Tensor x0, Generator generator)
     {
-        chain.Check(x0);
         (_chain, _reverse, _generator) = (chain, reverse, generator);
         Inputs = [x0, chain.DrawSteps(x0.Shape[0], generator)];
     }
@@ -29,8 +27,15 @@ public sealed class MarkovBatch<TDistribution> : TrainingBatch
 
     /// <returns>x_0, the steps and x_t.</returns>
     /// <inheritdoc/>
-    public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs) =>
-        [inputs[0], inputs[1], _chain.Marginal(inputs[0], inputs[1]).Sample(_generator)];
+    /// <exception cref="ArgumentException">The data cannot be states of the chain.</exception>
+    public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs)
+    {
+        Tensor x0 = inputs[0], t = inputs[1];
+        // It reads the data back, which a recording cannot: the same work has run before.
+        if (!x0.Device.IsRecording)
+            _chain.Check(x0);
+        return [x0, t, _chain.Marginal(x0, t).Sample(_generator)];
+    }
 
     /// <inheritdoc/>
     public override Tensor Loss(IReadOnlyList<Tensor> drawn)

@@ -11,6 +11,8 @@ public static class AllStudies
     [
         new ForwardProcessStudy(),
         new SmallStepsStudy(),
+        new BinomialStudy(),
+        new BinomialDigitsStudy(),
         new SamplersStudy(),
         new SdeOdeStudy(),
         new LikelihoodStudy(),

@@ -1,4 +1,7 @@
+using RawDiffusion.Backends;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Markov;
+using RawDiffusion.Tests.Kernels;
 
 namespace RawDiffusion.Tests.Diffusion.Markov;
 
@@ -140,6 +143,41 @@ public class BinomialChainTests
         Assert.Equal(b, a);
     }
 
+    // Kernels that nothing but an emulator has run say the same: bits, and a loss and its gradient up to float32's rounding.
+    [SkippableFact]
+    public void An_emulated_GPU_flips_and_learns_the_same_bits()
+    {
+        TestNvrtc.Require();
+        var results = new List<(float[] Bits, double Loss, float[] Gradient)>();
+        foreach (var device in new Backend[] { Device.Cpu, Emulated.Plain.Device })
+        {
+            using var scope = new MemoryScope();
+            var chain = new BinomialChain(MarkovSchedule.EqualShares(4), device);
+            var data = BitMixture.Heartbeat(6, 3, device);
+            var weight = Tensor.Full([1, 6], 0.3, device).RequireGrad();
+            var batch = new MarkovBatch<Bernoulli>(chain, chain.Reverse(chain.X0Model((x, _) => x * weight)), data.Sample(8, new Generator(5)), new Generator(6));
+            var loss = batch.Loss(batch.Draw(batch.Inputs));
+            loss.Backward();
+            results.Add((chain.Sample(chain.Reverse(data.X0Model(chain)), [4, 6], new Generator(7)).ToArray(), loss.Item(), weight.Grad!.ToArray()));
+        }
+        Assert.Equal(results[0].Bits, results[1].Bits);
+        Assert.Equal(results[0].Loss, results[1].Loss, 1e-5);
+        for (int i = 0; i < 6; i++)
+            Assert.Equal(results[0].Gradient[i], results[1].Gradient[i], 1e-5);
+    }
+
+    [Fact]
+    public void Images_become_black_and_white_as_they_were_numbered()
+    {
+        var digits = new DigitData(colored: false);
+        var data = new BinarisedData(digits);
+        float[] grey = digits.Draw(5, 3, 2).X.ToArray(), bits = data.Draw(5, 3, 2).X.ToArray();
+        Assert.Equal(grey.Select(pixel => pixel > 0 ? 1f : -1f), bits);
+        Assert.NotEqual(data.Draw(0, 1, 0).X.ToArray(), data.HeldOut.Draw(0, 1, 0).X.ToArray());
+        Assert.Equal("binarised-digits", data.Name);
+        Assert.Equal(digits.SampleShape, data.SampleShape);
+    }
+
     [Fact]
     public void Wrong_input_is_named()
     {
@@ -152,7 +190,8 @@ public class BinomialChainTests
         var half = Tensor.From([1, 0.5, -1, 1], [1, 4], Device.Reference);
         var reverse = chain.Reverse(s_data.X0Model(chain));
         Assert.Contains("element 1", Assert.Throws<ArgumentException>(() => MarkovBound.Evaluate(chain, reverse, half, new Generator(1))).Message);
-        Assert.Contains("0.5", Assert.Throws<ArgumentException>(() => new MarkovBatch<Bernoulli>(chain, reverse, half, new Generator(1))).Message);
+        var batch = new MarkovBatch<Bernoulli>(chain, reverse, half, new Generator(1));
+        Assert.Contains("0.5", Assert.Throws<ArgumentException>(() => batch.Draw(batch.Inputs)).Message);
         var five = Tensor.Ones([2, 5], Device.Reference);
         Assert.Contains("[2, 5]", Assert.Throws<ArgumentException>(() => reverse(five, chain.Step(1))).Message);
         Assert.Contains("[2, 4]", Assert.Throws<InvalidOperationException>(() => chain.X0Model((x, _) => x.Slice(1, 0, 4))(five, chain.Step(1))).Message);
