@@ -44,7 +44,7 @@ public static class Program
         var root = new Command("rawdiffusion", "A from-scratch tensor framework and the theory of diffusion models on it.")
         {
             new HelpOption(), new VersionOption(),
-            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
+            TrainCommand.Create(), SampleCommand.Create(), EvaluateCommand.Create(), InpaintCommand.Create(), InterpolateCommand.Create(), EditCommand.Create(), InspectCommand.Create(), DataCommand.Create(),
             StudyCommand.Create(), VerifyCommand.Create(), BenchCommand.Create(), PeerCommand.Create(), KernelsCommand.Create(), DoctorCommand.Create(),
         };
         Examples.ShowInHelp(root);

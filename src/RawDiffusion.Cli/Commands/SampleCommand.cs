@@ -27,7 +27,7 @@ internal static class SampleCommand
         command.SetAction(parsed => options.Run(parsed, run => Pictures.Count(run.Model), (run, config) =>
         {
             string? gif = parsed.GetValue(trajectory);
-            string name = parsed.GetValue(output) is { } wanted ? WithoutEnd(wanted) : NextName(run.Folder);
+            string name = parsed.GetValue(output) is { } wanted ? OutputFiles.WithoutEnd(wanted) : OutputFiles.NextName(run.Folder, "sample");
             OutputFiles.ExpectFree(gif, name + ".png", name + ".safetensors");
             var attributes = NamedValues.Read("attribute", parsed.GetValue(attribute) ?? [], "colour=red");
             return Sample(run, config, parsed.GetValue(label), attributes, name, gif);
@@ -64,17 +64,5 @@ internal static class SampleCommand
             rows.Add(("trajectory", gif));
         reporter.Table($"{config.Sampling.Count} samples of step {run.Step}", rows);
         return 0;
-    }
-
-    private static string WithoutEnd(string path) =>
-        Path.GetExtension(path) is ".png" or ".safetensors" ? Path.ChangeExtension(path, null) : path;
-
-    private static string NextName(string run)
-    {
-        int number = 1;
-        string Name() => Path.Combine(run, "samples", $"sample-{number}");
-        while (File.Exists(Name() + ".png") || File.Exists(Name() + ".safetensors"))
-            number++;
-        return Name();
     }
 }

@@ -14,4 +14,18 @@ internal static class OutputFiles
                 throw new DirectoryNotFoundException($"{path}: there is no such folder to write to");
         }
     }
+
+    /// <summary>The name of a picture and of a safetensors file beside it, whichever of the two the user named.</summary>
+    public static string WithoutEnd(string path) =>
+        Path.GetExtension(path) is ".png" or ".safetensors" ? Path.ChangeExtension(path, null) : path;
+
+    /// <summary>The first of RUN/samples/KIND-1, KIND-2, ... of which there is no picture and no safetensors file.</summary>
+    public static string NextName(string run, string kind)
+    {
+        int number = 1;
+        string Name() => Path.Combine(run, "samples", $"{kind}-{number}");
+        while (File.Exists(Name() + ".png") || File.Exists(Name() + ".safetensors"))
+            number++;
+        return Name();
+    }
 }

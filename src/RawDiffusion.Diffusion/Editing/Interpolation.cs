@@ -43,10 +43,12 @@ public static class Interpolation
     /// <param name="b">Data of the same shape.</param>
     /// <param name="weights">Where on the way: 0 is a and 1 is b, up to the error of the steps.</param>
     /// <param name="times">Falling times that end at 0.</param>
+    /// <param name="callback">Is told of the steps towards the samples, not of those to their noise.</param>
     /// <returns>For each weight n samples: [weights n, ...].</returns>
     /// <exception cref="ArgumentException">The shapes differ, there are no weights, or the times are no sampler's.</exception>
     public static Tensor Between(
-        Denoiser denoiser, Tensor a, Tensor b, ReadOnlySpan<double> weights, ReadOnlySpan<double> times, double clipX0 = double.PositiveInfinity)
+        Denoiser denoiser, Tensor a, Tensor b, ReadOnlySpan<double> weights, ReadOnlySpan<double> times, double clipX0 = double.PositiveInfinity,
+        Action<SamplerProgress>? callback = null)
     {
         if (weights.Length == 0)
             throw new ArgumentException("an interpolation needs at least one weight");
@@ -62,7 +64,7 @@ public static class Interpolation
         var points = new Tensor[weights.Length];
         for (int i = 0; i < points.Length; i++)
             points[i] = Slerp(first, second, weights[i]);
-        return scope.Keep(Sampler.Ddim(denoiser, Tensor.Concat(points), times, new Generator(0), clipX0: clipX0));
+        return scope.Keep(Sampler.Ddim(denoiser, Tensor.Concat(points), times, new Generator(0), clipX0: clipX0, callback: callback));
     }
 
     /// <summary>The angle between two vectors by Kahan's formula, which keeps its digits where they are nearly parallel; 0 where one is 0.</summary>

@@ -15,6 +15,8 @@ public static class AllStudies
         new BinomialDigitsStudy(),
         new SamplersStudy(),
         new SdeOdeStudy(),
+        new InversionStudy(),
+        new InpaintingStudy(),
         new LikelihoodStudy(),
         new ScoreMatchingStudy(),
         new GuidanceStudy(),
