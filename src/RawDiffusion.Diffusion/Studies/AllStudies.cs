@@ -18,6 +18,9 @@ public static class AllStudies
         new InversionStudy(),
         new InpaintingStudy(),
         new LikelihoodStudy(),
+        new VaeHvaeStudy(),
+        new GanStudy(),
+        new GanMnistStudy(),
         new ScoreMatchingStudy(),
         new GuidanceStudy(),
     ];
