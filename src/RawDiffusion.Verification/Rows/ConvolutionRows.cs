@@ -166,7 +166,14 @@ internal static class ConvolutionRows
         // Unless something else is asked for, every other shape has a bias, so that both ways are seen with all sizes.
         bool even = (height + width + inChannels + outChannels + kernelHeight + options.StrideWidth) % 2 == 0;
         var added = addends ?? (even ? Addends.Bias : Addends.None);
-        List<InputSpec> inputs = [InputSpec.Normal(batch, height, width, inChannels), InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup).Parameter()];
+        bool silu = added.HasFlag(Addends.Silu);
+        // What SiLU is taken of is of size 1, as it is behind the initial weights of a layer: where its slope changes. Sums of size sqrt(terms)
+        // would bring errors as large, which the gradient, a product of that slope and nothing summed, cannot hide.
+        double bound = 1 / Math.Sqrt(taps * inGroup);
+        var weight = silu
+            ? InputSpec.Uniform(-bound, bound, outChannels, kernelHeight, kernelWidth, inGroup)
+            : InputSpec.Normal(outChannels, kernelHeight, kernelWidth, inGroup);
+        List<InputSpec> inputs = [InputSpec.Normal(batch, height, width, inChannels), weight.Parameter()];
         int Position(Addends addend, params ReadOnlySpan<int> shape)
         {
             if (!added.HasFlag(addend))
@@ -174,7 +181,6 @@ internal static class ConvolutionRows
             inputs.Add(InputSpec.Normal(shape) with { IsParameter = addend == Addends.Bias });
             return inputs.Count - 1;
         }
-        bool silu = added.HasFlag(Addends.Silu);
         int bias = Position(Addends.Bias, outChannels);
         int sampleBias = Position(Addends.SampleBias, batch, outChannels);
         int residual = Position(Addends.Residual, batch, outHeight, outWidth, outChannels);
