@@ -13,6 +13,8 @@ public static class AllStudies
         new SmallStepsStudy(),
         new BinomialStudy(),
         new BinomialDigitsStudy(),
+        new VariancesStudy(),
+        new ScoreVsNoiseStudy(),
         new SamplersStudy(),
         new SdeOdeStudy(),
         new InversionStudy(),

@@ -128,6 +128,26 @@ public class EveryProcessTests
         }
     }
 
+    /// <summary>The exact denoiser of one process, asked in the scale and time of another, is that one's exact denoiser.</summary>
+    [Theory]
+    [MemberData(nameof(Processes))]
+    public void A_denoiser_of_one_process_answers_for_every_other(int index)
+    {
+        var data = new EightGaussians();
+        var x = Tensor.Randn(new Generator(2), [7, 2], Device.Reference);
+        foreach (var other in s_processes)
+        {
+            var own = data.Denoiser(s_processes[index]);
+            var denoiser = own.On(other);
+            double t = other.TimeOf(0.8);
+            double[] expected = data.Denoiser(other).Score(x, t).ToDoubleArray(), actual = denoiser.Score(x, t).ToDoubleArray();
+            // Float64, and times found to their last digits.
+            for (int i = 0; i < expected.Length; i++)
+                Assert.Equal(expected[i], actual[i], 1e-9 * Math.Max(1, Math.Abs(expected[i])));
+            Assert.Equal((1, 1), (own.Evaluations, denoiser.Evaluations));
+        }
+    }
+
     [Fact]
     public void Settings_that_make_no_process_are_named()
     {
