@@ -22,17 +22,21 @@ public sealed class ContinuousBatch : TrainingBatch
     /// says, at the times as they are drawn.
     /// </param>
     /// <param name="generator">Draws the times, here, and the noise.</param>
+    /// <param name="spread">How the times of a batch go together.</param>
     public ContinuousBatch(
-        ConditionalNetwork network, Denoiser denoiser, Tensor x0, Tensor? labels, TimeSampler times, LossWeight? weight, Generator generator)
+        ConditionalNetwork network, Denoiser denoiser, Tensor x0, Tensor? labels, TimeSampler times, LossWeight? weight, Generator generator,
+        TimeSpread spread = TimeSpread.Even)
     {
         (_network, _generator) = (network, generator);
         int n = x0.Shape[0];
         var process = denoiser.Process;
         double[] alpha = new double[n], sigma = new double[n], told = new double[n], ofX0 = new double[n], ofEpsilon = new double[n], weights = new double[n], scale = new double[n];
-        var drawn = times.Draw(n, generator);
+        Times = new double[n];
+        var drawn = times.Draw(n, generator, spread);
         for (int i = 0; i < n; i++)
         {
             var (t, density) = drawn[i];
+            Times[i] = t;
             (alpha[i], sigma[i], told[i]) = (process.Alpha(t), process.Sigma(t), process.NetworkTime(t));
             (ofX0[i], ofEpsilon[i]) = denoiser.Factors(denoiser.Parameterisation, t);
             // An error e of the output is an error sigma e / (alpha q - sigma p) of x_0, by the two equations of Denoiser.
@@ -44,6 +48,9 @@ public sealed class ContinuousBatch : TrainingBatch
         Tensor[] inputs = [x0, Put(alpha), Put(sigma), Put(told), Put(ofX0), Put(ofEpsilon), Put(weights), Put(scale)];
         Inputs = labels is null ? inputs : [.. inputs, labels];
     }
+
+    /// <summary>The times drawn, [n].</summary>
+    public double[] Times { get; }
 
     /// <summary>x_0, alpha, sigma, the network's times, the two factors of what it should say, the weights, the scales of its inputs, and labels where there are any.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
@@ -59,8 +66,14 @@ public sealed class ContinuousBatch : TrainingBatch
     }
 
     /// <inheritdoc/>
-    public override Tensor Loss(IReadOnlyList<Tensor> drawn) =>
-        F.WeightedMse(_network(drawn[0], drawn[1], drawn.Count > 4 ? drawn[4] : null), drawn[2], drawn[3]).Mean();
+    public override Tensor Loss(IReadOnlyList<Tensor> drawn) => Losses(drawn).Mean();
+
+    /// <summary>
+    /// The loss of every sample, [n], means over its numbers. With <see cref="LossWeights.Likelihood"/>, and times the number of numbers, each
+    /// is an estimate of the bound without its ends, in nats.
+    /// </summary>
+    public Tensor Losses(IReadOnlyList<Tensor> drawn) =>
+        F.WeightedMse(_network(drawn[0], drawn[1], drawn.Count > 4 ? drawn[4] : null), drawn[2], drawn[3]);
 
     private static Tensor PerSample(Tensor values, Tensor samples)
     {

@@ -2,6 +2,19 @@ using RawDiffusion.Diffusion.Processes;
 
 namespace RawDiffusion.Diffusion.Objectives;
 
+/// <summary>How the uniform numbers that a batch's times are made of go together. Each on its own is uniform in all of them.</summary>
+public enum TimeSpread
+{
+    /// <summary>(i + u) / n with one u for all (Kingma et al. 2021, appendix I.1): what differs between early and late times no longer scatters.</summary>
+    Even,
+
+    /// <summary>Pairs u and 1 - u: what is odd about the middle of the times cancels.</summary>
+    Antithetic,
+
+    /// <summary>Every one by itself.</summary>
+    Independent,
+}
+
 /// <summary>
 /// Which times a batch is asked about. Drawing some more often than others changes the scatter of the loss and not what is learned, where
 /// the loss is divided by their density.
@@ -13,16 +26,33 @@ public abstract class TimeSampler
     /// <summary>The time of a uniform number in (0, 1), and the density there.</summary>
     public abstract (double Time, double Density) At(double u);
 
-    /// <summary>
-    /// n times, each of the density on its own but together spread evenly over it (Kingma et al. 2021, appendix I.1).
-    /// </summary>
-    public (double Time, double Density)[] Draw(int n, Generator generator)
+    /// <summary>n times, each of the density on its own.</summary>
+    public (double Time, double Density)[] Draw(int n, Generator generator, TimeSpread spread = TimeSpread.Even) =>
+        Array.ConvertAll(Numbers(n, generator, spread), At);
+
+    /// <summary>n numbers, each uniform in (0, 1).</summary>
+    public static double[] Numbers(int n, Generator generator, TimeSpread spread)
     {
-        double u = (Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] + 0.5) / Resolution;
-        var drawn = new (double, double)[n];
+        int drawn = spread switch
+        {
+            TimeSpread.Even => 1,
+            TimeSpread.Antithetic => (n + 1) / 2,
+            TimeSpread.Independent => n,
+            _ => throw new ArgumentOutOfRangeException(nameof(spread), $"unknown spread {spread}"),
+        };
+        double[] u = Array.ConvertAll(
+            Tensor.RandInt(generator, 0, Resolution, [drawn], Device.Reference).ToInt32Array(), value => (value + 0.5) / Resolution);
+        var numbers = new double[n];
         for (int i = 0; i < n; i++)
-            drawn[i] = At((i + u) / n);
-        return drawn;
+        {
+            numbers[i] = spread switch
+            {
+                TimeSpread.Even => (i + u[0]) / n,
+                TimeSpread.Antithetic => i % 2 == 0 ? u[i / 2] : 1 - u[i / 2],
+                _ => u[i],
+            };
+        }
+        return numbers;
     }
 
     /// <summary>Equally likely times from a first with noise on.</summary>

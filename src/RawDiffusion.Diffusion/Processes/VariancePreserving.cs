@@ -2,14 +2,14 @@ namespace RawDiffusion.Diffusion.Processes;
 
 /// <summary>
 /// A process with alpha^2 + sigma^2 = 1: the continuous limit of DDPM. Everything follows from the rate beta(t) and its
-/// integral: alpha(t) = exp(-B(t) / 2), B(t) = integral of beta from 0 to t; f = -beta / 2, g^2 = beta.
+/// integral: alpha(t) = exp(-B(t) / 2), B' = beta; f = -beta / 2, g^2 = beta.
 /// </summary>
 public abstract class VariancePreserving : ForwardProcess
 {
     /// <summary>beta(t).</summary>
     public abstract double Beta(double t);
 
-    /// <summary>B(t), the integral of beta from 0 to t.</summary>
+    /// <summary>B(t) = -ln alpha(t)^2: the integral of beta from 0 to t, where time 0 has no noise.</summary>
     public abstract double IntegratedBeta(double t);
 
     /// <summary>alpha(t)^2, the continuous counterpart of DDPM's alpha_bar_t.</summary>

@@ -10,7 +10,7 @@ public class EveryProcessTests
     private static readonly ForwardProcess[] s_processes =
     [
         new LinearSchedule(), new CosineSchedule(), new SigmoidSchedule(), new SigmoidSchedule(0, 3, 0.5), new VarianceExploding(),
-        new SubVariancePreserving(), new EdmProcess(), new StraightFlow(),
+        new SubVariancePreserving(), new EdmProcess(), new StraightFlow(), new MonotoneLogSnr().Snapshot(), LearnedScheduleTests.Trained().Snapshot(),
     ];
 
     public static TheoryData<int> Processes => [.. Enumerable.Range(0, s_processes.Length)];
