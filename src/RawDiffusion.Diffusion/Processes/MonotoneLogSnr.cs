@@ -17,10 +17,10 @@ public sealed class MonotoneLogSnr : Module
     private const double FirstHeight = -3;
 
     /// <param name="first">log-SNR at time 0, the largest. The default is the noise 0.001.</param>
-    /// <param name="last">log-SNR at time 1.</param>
+    /// <param name="last">log-SNR at time 1. The default is about where the cosine schedule ends.</param>
     /// <param name="hidden">Number of sigmoids.</param>
     /// <exception cref="ArgumentException">The log-SNR does not fall, or there are no sigmoids.</exception>
-    public MonotoneLogSnr(double first = 13.8, double last = -11, int hidden = 24)
+    public MonotoneLogSnr(double first = 13.8, double last = -11.05, int hidden = 24)
     {
         if (!(first > last && double.IsFinite(first) && double.IsFinite(last)))
             throw new ArgumentException($"a log-SNR falls with time, not from {first} to {last}");

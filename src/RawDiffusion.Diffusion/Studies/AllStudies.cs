@@ -10,6 +10,7 @@ public static class AllStudies
     public static IReadOnlyList<Study> List { get; } =
     [
         new ForwardProcessStudy(),
+        new SchedulesStudy(),
         new SmallStepsStudy(),
         new BinomialStudy(),
         new BinomialDigitsStudy(),
