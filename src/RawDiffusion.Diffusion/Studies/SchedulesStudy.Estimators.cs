@@ -27,7 +27,7 @@ public sealed partial class SchedulesStudy
         {
             var axes = figure.AddAxes($"{spread.ToString().ToLowerInvariant()} times");
             axes.LogY = true;
-            axes.YLimits = (0.01, 100);
+            axes.YLimits = (0.3, 100);
             (axes.XLabel, axes.YLabel) = ("log10 of samples in a batch", "nat");
             var curves = new Dictionary<string, double[]>();
             for (int i = 0; i < sizes.Length; i++)
