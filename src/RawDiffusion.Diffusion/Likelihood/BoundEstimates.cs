@@ -83,7 +83,7 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
         return (
             reverse - NegativeLogNormal(xt, xs * step.Ratio, step.Variance),
             reverse - NegativeLogNormal(xs, truth, step.PosteriorVariance),
-            VariationalBound.StepDivergence(x0, predicted, step, ReverseVariance.FixedSmall));
+            VariationalBound.StepDivergence(x0, predicted, step, step.PosteriorVariance));
     }
 
     /// <summary>-ln N(x; mean, variance I) for every sample, [n].</summary>
