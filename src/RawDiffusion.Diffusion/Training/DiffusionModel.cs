@@ -163,7 +163,9 @@ public sealed class DiffusionModel
     /// By the name of a label what all samples are to be, or <c>any</c> for not telling the network; what is not named is another for each.
     /// </param>
     /// <param name="watch">Is shown the start and every step of the first samples: the time and the state, which it must not keep.</param>
-    /// <exception cref="ConfigException">The label is not one of the classes, or an attribute or its value is not known.</exception>
+    /// <exception cref="ConfigException">
+    /// The label is not one of the classes, an attribute or its value is not known, or a model that is told nothing is to be guided.
+    /// </exception>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public SampleSet Sample(
         SamplingConfig sampling, Generator generator, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null,
@@ -235,6 +237,7 @@ public sealed class DiffusionModel
 
     private void CheckScales(SamplingConfig sampling)
     {
+        RunConfigChecks.CheckGuidance(sampling, conditional: Labels is not null);
         foreach (string name in sampling.GuidanceOf?.Keys ?? [])
         {
             if (LabelKinds.All(kind => kind.Name != name))

@@ -94,17 +94,24 @@ internal static class RunConfigChecks
     private static void CheckGuidance(RunConfig config)
     {
         var sampling = config.Sampling;
-        string? key = sampling.Guidance != 1 ? "sampling.guidance"
-            : sampling.GuidanceOf is not null ? "sampling.guidanceOf"
-            : sampling.GuidanceInterval is not null ? "sampling.guidanceInterval"
-            : sampling.GuidanceRescale != 0 ? "sampling.guidanceRescale" : null;
-        if (key is not null && !config.Model.Conditional)
-            throw new ConfigException(key, " needs a model that is told classes, and this one is not; train one with --conditional");
+        CheckGuidance(sampling, config.Model.Conditional);
         if (sampling.Guidance == 1 && sampling.GuidanceOf is null || config.Training.LabelDropout is > 0 and < 1)
             return;
         string told = config.Training.LabelDropout == 0 ? "every class" : "no class";
         throw new ConfigException(
-            key!, $" needs a model that knows samples both with their class and without, and this one was told {told}; train one with --label-dropout 0.1");
+            sampling.Guidance != 1 ? "sampling.guidance" : "sampling.guidanceOf",
+            $" needs a model that knows samples both with their class and without, and this one was told {told}; train one with --label-dropout 0.1");
+    }
+
+    /// <exception cref="ConfigException">Samples are to be guided, and the model is told nothing.</exception>
+    public static void CheckGuidance(SamplingConfig sampling, bool conditional)
+    {
+        string? key = sampling.Guidance != 1 ? "sampling.guidance"
+            : sampling.GuidanceOf is not null ? "sampling.guidanceOf"
+            : sampling.GuidanceInterval is not null ? "sampling.guidanceInterval"
+            : sampling.GuidanceRescale != 0 ? "sampling.guidanceRescale" : null;
+        if (key is not null && !conditional)
+            throw new ConfigException(key, " needs a model that is told classes, and this one is not; train one with --conditional");
     }
 
     private static void Whole(string key, int value, int least, int most)

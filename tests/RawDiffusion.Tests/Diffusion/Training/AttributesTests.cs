@@ -110,6 +110,16 @@ public sealed class AttributesTests(AttributesTests.Run run) : IClassFixture<Att
         Assert.Equal($"rawdiffusion: {expected}\n", error.ToString().ReplaceLineEndings("\n"));
     }
 
+    [Fact]
+    public void Guidance_of_a_model_that_is_told_nothing_is_refused()
+    {
+        var config = TinyRun.Config;
+        var model = DiffusionModel.Create(config with { Data = config.Data with { Shape = [2] } }, Device.Cpu);
+        string message = Assert.Throws<ConfigException>(
+            () => model.Sample(config.Sampling with { Guidance = 2 }, new Generator(1), SilentReporter.Instance)).Message;
+        Assert.StartsWith("sampling.guidance needs a model that is told classes", message);
+    }
+
     /// <summary>Four steps of a tiny network, ended before it is judged.</summary>
     public sealed class Run : IDisposable
     {
