@@ -6,8 +6,10 @@ public abstract class Decoder
     /// <summary>ln p(x | mean, variance) for every sample, [n], nats.</summary>
     /// <param name="x">Data, [n, ...].</param>
     /// <param name="mean">Of the same shape.</param>
-    public Tensor LogLikelihood(Tensor x, Tensor mean, double variance) =>
-        LogLikelihood(x, mean, Tensor.Full(Shape.Scalar, Math.Log(variance), x.Device));
+    /// <exception cref="ArgumentOutOfRangeException">The variance is not positive.</exception>
+    public Tensor LogLikelihood(Tensor x, Tensor mean, double variance) => variance > 0 && double.IsFinite(variance)
+        ? LogLikelihood(x, mean, Tensor.Full(Shape.Scalar, Math.Log(variance), x.Device))
+        : throw new ArgumentOutOfRangeException(nameof(variance), $"a decoder's variance must be positive, not {variance}");
 
     /// <param name="logVariance">The logarithm of the variance of every number, of a shape that broadcasts to that of x.</param>
     /// <inheritdoc cref="LogLikelihood(Tensor, Tensor, double)"/>

@@ -31,24 +31,29 @@ public static class VariationalBound
 {
     /// <summary>All terms, each with fresh noise.</summary>
     /// <param name="x0">Data, [n, ...].</param>
-    /// <param name="times">Falling times; the last is 0.</param>
+    /// <param name="times">Falling times, from the end of the process to 0.</param>
     /// <param name="variance">
     /// Of the reverse steps, and of the decoder; <see cref="ReverseVariance.FixedSmall"/> when null. Bounds of several variances from equal
     /// noise differ by their variances alone.
     /// </param>
-    /// <exception cref="ArgumentException">The last time is not 0.</exception>
+    /// <exception cref="ArgumentException">The times are others, or there are no samples.</exception>
+    /// <exception cref="NotFiniteException">A term is not finite; it says at which step.</exception>
     public static BoundTerms Evaluate(
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, NoiseSource noise, Decoder decoder, ReverseVariance? variance = null)
     {
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         if (grid[^1] != 0)
             throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
+        if (grid[0] != denoiser.Process.EndTime)
+            throw new ArgumentException($"the bound's first step starts where sampling does, at time {denoiser.Process.EndTime} of {denoiser.Process.Name}, not at {grid[0]}");
+        if (x0.Rank < 2 || x0.Count == 0)
+            throw new ArgumentException($"the bound needs samples [n, ...], not {x0.Shape}");
         variance ??= ReverseVariance.FixedSmall;
         using var noGrad = new NoGrad();
         var process = denoiser.Process;
         int n = x0.Shape[0], size = x0.Count / n;
         var perSample = new double[n];
-        double prior = Add(Prior(process, x0), perSample);
+        double prior = Add(Prior(process, x0), perSample, 0, process.EndTime);
         var steps = new List<double>();
         double reconstruction = 0;
         for (int i = 0; i + 1 < grid.Length; i++)
@@ -59,9 +64,9 @@ public static class VariationalBound
             var (predicted, spread) = denoiser.Predict(xt, grid[i], Parameterisation.X0);
             var own = variance.Of(denoiser, xt, grid[i], step, spread);
             if (grid[i + 1] > 0)
-                steps.Add(Add(StepDivergence(x0, predicted, step, own), perSample));
+                steps.Add(Add(StepDivergence(x0, predicted, step, own), perSample, i, grid[i]));
             else
-                reconstruction = -Add(Decoded(decoder, x0, xt * step.PosteriorXt + predicted * step.PosteriorX0, own), perSample, -1);
+                reconstruction = -Add(Decoded(decoder, x0, xt * step.PosteriorXt + predicted * step.PosteriorX0, own), perSample, i, grid[i], -1);
         }
         return new BoundTerms(prior, steps, reconstruction, perSample);
     }
@@ -104,11 +109,15 @@ public static class VariationalBound
         ? decoder.LogLikelihood(x0, mean, logarithms)
         : decoder.LogLikelihood(x0, mean, variance.Common);
 
-    private static double Add(Tensor values, double[] perSample, double sign = 1)
+    private static double Add(Tensor values, double[] perSample, int step, double time, double sign = 1)
     {
         double[] read = values.ToDoubleArray();
         for (int i = 0; i < read.Length; i++)
+        {
+            if (!double.IsFinite(read[i]))
+                throw new NotFiniteException(step + 1, time, $"the term of the bound for sample {i} is {read[i]}");
             perSample[i] += sign * read[i];
+        }
         return read.Average();
     }
 }

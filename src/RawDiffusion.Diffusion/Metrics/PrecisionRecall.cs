@@ -45,12 +45,20 @@ public sealed record PrecisionRecall(double Precision, double Recall)
         public void Run(int index, int worker)
         {
             var point = points.AsSpan(index * size, size);
-            var distances = new double[radii.Length];
-            for (int j = 0; j < distances.Length; j++)
-                distances[j] = Rows.SquaredDistance(point, points.AsSpan(j * size, size));
-            // The nearest is the point itself.
-            Array.Sort(distances);
-            radii[index] = distances[neighbours];
+            // The nearest so far, the point itself among them, in rising order.
+            var nearest = new double[neighbours + 1];
+            Array.Fill(nearest, double.PositiveInfinity);
+            for (int j = 0; j < radii.Length; j++)
+            {
+                double distance = Rows.SquaredDistance(point, points.AsSpan(j * size, size));
+                int place = neighbours;
+                if (distance >= nearest[place])
+                    continue;
+                for (; place > 0 && nearest[place - 1] > distance; place--)
+                    nearest[place] = nearest[place - 1];
+                nearest[place] = distance;
+            }
+            radii[index] = nearest[neighbours];
         }
     }
 

@@ -13,6 +13,7 @@ public sealed class ContinuousBatch : TrainingBatch
     private readonly ConditionalNetwork _network;
     private readonly Generator _generator;
 
+    /// <exception cref="ArgumentException">The weight of one of the times is negative or not finite.</exception>
     /// <param name="denoiser">Says what the network predicts, and of which process; it is not asked itself.</param>
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
@@ -41,7 +42,10 @@ public sealed class ContinuousBatch : TrainingBatch
             (ofX0[i], ofEpsilon[i]) = denoiser.Factors(denoiser.Parameterisation, t);
             // An error e of the output is an error sigma e / (alpha q - sigma p) of x_0, by the two equations of Denoiser.
             double determinant = alpha[i] * ofEpsilon[i] - sigma[i] * ofX0[i];
-            weights[i] = weight is null ? 1 : weight(process, t) * Math.Pow(sigma[i] / determinant, 2) / density;
+            double counts = weight is null ? 1 : weight(process, t);
+            if (!(counts >= 0 && double.IsFinite(counts)))
+                throw new ArgumentException($"a weight must be finite and not negative; that of time {t} of {process.Name} is {counts}");
+            weights[i] = weight is null ? 1 : counts * Math.Pow(sigma[i] / determinant, 2) / density;
             scale[i] = denoiser.Parameterisation == Parameterisation.Preconditioned ? denoiser.InputScale(t) / alpha[i] : 1;
         }
         Tensor Put(double[] values) => Tensor.From(values, [n], x0.Device);

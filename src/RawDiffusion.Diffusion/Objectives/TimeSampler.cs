@@ -60,15 +60,22 @@ public abstract class TimeSampler
     public static TimeSampler Uniform(ForwardProcess process, double first) => new UniformTimes(first, CheckFirst(process, first));
 
     /// <summary>Equally likely logarithms of sigma / alpha from <paramref name="smallest"/> on.</summary>
-    /// <inheritdoc cref="Uniform"/>
-    public static TimeSampler LogSnr(ForwardProcess process, double smallest, double? largest = null) =>
-        new LogSnrTimes(process, Math.Log(smallest), Math.Log(largest ?? process.NoiseToSignal(process.EndTime)));
+    /// <exception cref="ArgumentException">Unless 0 &lt; smallest &lt; largest, both of the process, and the largest is finite.</exception>
+    public static TimeSampler LogSnr(ForwardProcess process, double smallest, double? largest = null)
+    {
+        double high = largest ?? process.NoiseToSignal(process.EndTime), low = process.NoiseToSignal(0);
+        return smallest > 0 && smallest >= low && smallest < high && high <= process.NoiseToSignal(process.EndTime) && double.IsFinite(high)
+            ? new LogSnrTimes(process, Math.Log(smallest), Math.Log(high))
+            : throw new ArgumentException(
+                $"times of {process.Name} need 0 < smallest < largest sigma / alpha, between {low} and {process.NoiseToSignal(process.EndTime)}, not {smallest} and {high}");
+    }
 
     /// <summary>
     /// Times in proportion to a weight, tabulated: with it the weighted loss needs no weights any more, which takes away their scatter
     /// (Song, Durkan, Murray and Ermon 2021, section 5.1).
     /// </summary>
-    /// <inheritdoc cref="Uniform"/>
+    /// <exception cref="ArgumentException">The first time has no noise or is not before the end, or the weight is negative, infinite or 0 everywhere.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer than one cell.</exception>
     public static TimeSampler InProportion(ForwardProcess process, Func<double, double> weight, double first, int cells = 4096) =>
         new TabulatedTimes(weight, first, CheckFirst(process, first), cells);
 
@@ -107,12 +114,13 @@ public abstract class TimeSampler
 
         public TabulatedTimes(Func<double, double> weight, double first, double last, int cells)
         {
+            ArgumentOutOfRangeException.ThrowIfLessThan(cells, 1);
             (_first, _width, _weights, _cumulative) = (first, (last - first) / cells, new double[cells], new double[cells + 1]);
             for (int i = 0; i < cells; i++)
             {
                 double value = weight(first + (i + 0.5) * _width);
                 if (!(value >= 0 && double.IsFinite(value)))
-                    throw new ArgumentException($"a weight of times must not be negative; at time {first + (i + 0.5) * _width} it is {value}");
+                    throw new ArgumentException($"a weight of times must be finite and not negative; at time {first + (i + 0.5) * _width} it is {value}");
                 _weights[i] = value;
                 _cumulative[i + 1] = _cumulative[i] + value;
             }

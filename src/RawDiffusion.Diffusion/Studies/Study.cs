@@ -188,5 +188,7 @@ public sealed class StudyContext(string folder, StudySettings settings)
         _ => node?.DeepClone(),
     };
 
-    private static string Text(double value) => value.ToString("0.####", CultureInfo.InvariantCulture);
+    // Four decimals, and digits where those would be zeros.
+    private static string Text(double value) =>
+        value.ToString(value != 0 && Math.Abs(value) < 1e-3 ? "0.##e-0" : "0.####", CultureInfo.InvariantCulture);
 }

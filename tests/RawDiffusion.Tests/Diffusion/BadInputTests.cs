@@ -164,11 +164,27 @@ public class BadInputTests
     public void A_denoiser_is_not_asked_where_there_is_no_noise() => Refuses("there is no noise", () => Exact().Epsilon(Start, 0));
 
     [Fact]
+    public void Times_to_train_at_are_within_the_process_and_have_noise()
+    {
+        Refuses("cannot be 0", () => TimeSampler.Uniform(s_process, 0));
+        Refuses("cannot be 1", () => TimeSampler.Uniform(s_process, 1));
+        Refuses("cannot be NaN", () => TimeSampler.Uniform(s_process, double.NaN));
+        Refuses("not 0 and", () => TimeSampler.LogSnr(s_process, 0));
+        Refuses("not 5 and 3", () => TimeSampler.LogSnr(s_process, 5, 3));
+        Refuses("Infinity", () => TimeSampler.LogSnr(new StraightFlow(), 0.01));
+        Refuses("'0'", () => TimeSampler.InProportion(s_process, _ => 1, 0.01, cells: 0));
+        Refuses("it is -1", () => TimeSampler.InProportion(s_process, _ => -1, 0.01));
+        Refuses("0 everywhere", () => TimeSampler.InProportion(s_process, _ => 0, 0.01));
+    }
+
+    [Fact]
     public void Objectives_refuse_what_they_are_not_for()
     {
         var schedule = new DiscreteSchedule(s_process, 10);
         foreach (var says in new[] { Parameterisation.Score, Parameterisation.FlowVelocity, Parameterisation.Preconditioned })
             Refuses(says.ToString(), () => new NoisedBatch((x, _, _) => x, schedule, Start, null, s_generator, says));
+        Refuses("is Infinity", () => new ContinuousBatch((x, _, _) => x, Exact(), Start, null, TimeSampler.Uniform(s_process, 0.01), (_, _) => double.PositiveInfinity, s_generator));
+        Refuses("is -1", () => new ContinuousBatch((x, _, _) => x, Exact(), Start, null, TimeSampler.Uniform(s_process, 0.01), (_, _) => -1, s_generator));
         Refuses("gamma must be positive, not 0", () => LossWeights.MinSnr(0));
         Refuses("not 0 and 1", () => LossWeights.P2(0));
         Refuses("not -1", () => LossWeights.Edm(-1));
@@ -195,6 +211,11 @@ public class BadInputTests
         Refuses("not at 1", () => FlowLikelihood.Evaluate(Exact(), Start, 1, new OdeTolerance()));
         Refuses("needs a generator", () => FlowLikelihood.Evaluate(Exact(), Start, 0.01, new OdeTolerance(), Divergence.Rademacher));
         Refuses("[2]", () => FlowLikelihood.Evaluate(Exact(), Tensor.Ones([2]), 0.01, new OdeTolerance()));
+        Refuses("not 0.1", () => VariationalBound.Evaluate(Exact(), Start, [1, 0.5, 0.1], s_generator, Decoder.Gaussian));
+        Refuses("not at 0.9", () => VariationalBound.Evaluate(Exact(), Start, [0.9, 0.5, 0], s_generator, Decoder.Gaussian));
+        Refuses("[2]", () => VariationalBound.Evaluate(Exact(), Tensor.Ones([2]), [1, 0.5, 0], s_generator, Decoder.Gaussian));
+        foreach (var decoder in new[] { Decoder.Gaussian, Decoder.Discretised })
+            Refuses("not 0", () => decoder.LogLikelihood(Start, Start, 0));
     }
 
     [Fact]

@@ -111,6 +111,15 @@ public class NotFiniteTests
         Assert.Contains("slope", e.Message);
     }
 
+    [Fact]
+    public void The_variational_bound_names_the_step_and_the_sample()
+    {
+        var e = Assert.Throws<NotFiniteException>(() => VariationalBound.Evaluate(
+            Spoilt(0.75, float.NaN), Start, s_times, new Generator(1), Decoder.Gaussian));
+        Assert.Equal((4, 0.7), (e.Step, Math.Round(e.Time, 12)));
+        Assert.Contains("sample 1 is NaN", e.Message);
+    }
+
     /// <summary>There the sums of many steps are read together; the step is still the right one.</summary>
     [SkippableFact]
     public void On_a_gpu_too()

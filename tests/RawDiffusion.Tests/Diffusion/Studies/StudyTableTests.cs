@@ -19,12 +19,14 @@ public sealed class StudyTableTests : IDisposable
         {
             context.AtMost("distance | in floors", 1.25, 1.5);
             context.AtLeast("share", 0.25, 0.5);
+            context.AtMost("tiny", 3.2e-8, 1e-4);
             context.Figure("curve", OneLine());
         }));
         string page = Page();
         Assert.Contains("| distance \\| in floors | 1.25 | <= 1.5 | met |", page);
+        Assert.Contains("| tiny | 3.2e-8 | <= 1e-4 | met |", page);
         Assert.Contains("| share | 0.25 | >= 0.5 | **FAILED** |", page);
-        Assert.Contains("1 study, 1 of 2 criteria met, 1 FAILED (all in the quick form).", page);
+        Assert.Contains("1 study, 2 of 3 criteria met, 1 FAILED (all in the quick form).", page);
         Assert.Contains("![curve](good/curve.png)", page);
         string row = page.Split('\n').First(line => line.Contains("share"));
         Assert.Contains("| cpu |", row);
