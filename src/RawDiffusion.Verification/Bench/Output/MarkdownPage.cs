@@ -23,8 +23,8 @@ public static class MarkdownPage
         foreach (var ladder in BenchLadder.Of(report))
         {
             text.Append($"\n## {ladder.Title}\n\n");
-            foreach (var (row, change) in ladder.Explained)
-                text.Append($"- **{row.Variant}**{(row.What is null ? "" : $": {row.What}")}{(change.Length == 0 ? "" : $" ({change})")}\n");
+            foreach (var (row, change) in ladder.Explained.Where(each => each.Row.What is not null))
+                text.Append($"- **{row.Variant}**: {row.What}{(change.Length == 0 ? "" : $" ({change})")}\n");
         }
         return text.ToString();
     }

@@ -116,7 +116,7 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
     {
         TestNvrtc.Require();
         TinyMnist.Write(_folder["data"]);
-        var config = TinyRun.Images(_folder["data"]).With(TinyRun.Json("""{ "device": "emulated:checked,seed=7", "training": { "batch": 2 }, "sampling": { "count": 2 } }"""));
+        var config = TinyRun.Images(_folder["data"]).With(TinyRun.Json("""{ "device": "emulated:checked,seed=7", "training": { "batch": 2 }, "sampling": { "count": 2 }, "evaluation": { "classifierSteps": 1 } }"""));
         TinyRun.Start(config, _folder["straight"]);
         TinyRun.Start(config, _folder["stopped"], stopAt: 3);
         TinyRun.Resume(_folder["stopped"]);
