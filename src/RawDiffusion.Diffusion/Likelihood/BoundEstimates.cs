@@ -18,9 +18,9 @@ namespace RawDiffusion.Diffusion.Likelihood;
 public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRatio, double[] ClosedForm)
 {
     /// <param name="x0">Data, [n, ...].</param>
-    /// <param name="times">Falling times of the bound's steps; the last is 0.</param>
+    /// <param name="times">Falling times of the bound's steps, from the end of the process to 0.</param>
     /// <param name="steps">Which step each sample is asked about: i is that from times[i] to times[i + 1]. To be uniform, each on its own.</param>
-    /// <exception cref="ArgumentException">The last time is not 0, or the steps do not fit the samples or the times.</exception>
+    /// <exception cref="ArgumentException">The times are others, or the steps do not fit the samples or the times.</exception>
     public static BoundEstimates Evaluate(
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, ReadOnlySpan<int> steps, NoiseSource noise, Decoder decoder)
     {
@@ -29,6 +29,8 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
         int n = x0.Shape[0], count = grid.Length - 1;
         if (grid[^1] != 0)
             throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
+        if (grid[0] != process.EndTime)
+            throw new ArgumentException($"the bound's first step starts where sampling does, at time {process.EndTime} of {process.Name}, not at {grid[0]}");
         if (steps.Length != n)
             throw new ArgumentException($"{steps.Length} steps were given for {n} samples");
         var samples = new List<int>[count];

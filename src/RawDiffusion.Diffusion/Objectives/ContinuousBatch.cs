@@ -13,7 +13,6 @@ public sealed class ContinuousBatch : TrainingBatch
     private readonly ConditionalNetwork _network;
     private readonly Generator _generator;
 
-    /// <exception cref="ArgumentException">The weight of one of the times is negative or not finite.</exception>
     /// <param name="denoiser">Says what the network predicts, and of which process; it is not asked itself.</param>
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
@@ -24,6 +23,7 @@ public sealed class ContinuousBatch : TrainingBatch
     /// </param>
     /// <param name="generator">Draws the times, here, and the noise.</param>
     /// <param name="spread">How the times of a batch go together.</param>
+    /// <exception cref="ArgumentException">The weight of one of the times is negative or not finite.</exception>
     public ContinuousBatch(
         ConditionalNetwork network, Denoiser denoiser, Tensor x0, Tensor? labels, TimeSampler times, LossWeight? weight, Generator generator,
         TimeSpread spread = TimeSpread.Even)
@@ -65,8 +65,8 @@ public sealed class ContinuousBatch : TrainingBatch
     {
         var x0 = inputs[0];
         var (xt, noise) = F.ForwardDiffusion(x0, inputs[1], inputs[2], _generator);
-        var target = PerSample(inputs[4], x0) * x0 + PerSample(inputs[5], x0) * noise;
-        return [PerSample(inputs[7], x0) * xt, inputs[3], target, inputs[6], .. inputs.Skip(8)];
+        var target = inputs[4].PerSample(x0) * x0 + inputs[5].PerSample(x0) * noise;
+        return [inputs[7].PerSample(x0) * xt, inputs[3], target, inputs[6], .. inputs.Skip(8)];
     }
 
     /// <inheritdoc/>
@@ -78,12 +78,4 @@ public sealed class ContinuousBatch : TrainingBatch
     /// </summary>
     public Tensor Losses(IReadOnlyList<Tensor> drawn) =>
         F.WeightedMse(_network(drawn[0], drawn[1], drawn.Count > 4 ? drawn[4] : null), drawn[2], drawn[3]);
-
-    private static Tensor PerSample(Tensor values, Tensor samples)
-    {
-        Span<int> extents = stackalloc int[samples.Rank];
-        extents.Fill(1);
-        extents[0] = values.Count;
-        return values.Reshape(new Shape(extents));
-    }
 }

@@ -91,7 +91,7 @@ public sealed class HybridBatch : TrainingBatch
     {
         Tensor x0 = drawn[0], xt = drawn[1], table = drawn[3];
         int n = x0.Shape[0], size = x0.Count / n;
-        Tensor Column(int index) => PerSample(Numbers(table, index), x0);
+        Tensor Column(int index) => Numbers(table, index).PerSample(x0);
         var halves = _network(Column(InputScale) * xt, Numbers(table, NetworkTime), drawn.Count > 4 ? drawn[4] : null).Chunk(2, x0.Rank - 1);
         var target = Column(TargetX0) * x0 + Column(TargetEpsilon) * drawn[2];
         var simple = F.WeightedMse(halves[0], target, Tensor.Ones([n], x0.Device));
@@ -127,12 +127,4 @@ public sealed class HybridBatch : TrainingBatch
     }
 
     private static Tensor Numbers(Tensor table, int column) => table.Slice(1, column, 1).Reshape(table.Shape[0]);
-
-    private static Tensor PerSample(Tensor values, Tensor samples)
-    {
-        Span<int> extents = stackalloc int[samples.Rank];
-        extents.Fill(1);
-        extents[0] = values.Count;
-        return values.Reshape(new Shape(extents));
-    }
 }

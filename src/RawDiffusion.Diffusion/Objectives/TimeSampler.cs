@@ -31,8 +31,10 @@ public abstract class TimeSampler
         Array.ConvertAll(Numbers(n, generator, spread), At);
 
     /// <summary>n numbers, each uniform in (0, 1).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">n is less than 1.</exception>
     public static double[] Numbers(int n, Generator generator, TimeSpread spread)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
         int drawn = spread switch
         {
             TimeSpread.Even => 1,

@@ -174,6 +174,7 @@ public class BadInputTests
         Refuses("Infinity", () => TimeSampler.LogSnr(new StraightFlow(), 0.01));
         Refuses("'0'", () => TimeSampler.InProportion(s_process, _ => 1, 0.01, cells: 0));
         Refuses("it is -1", () => TimeSampler.InProportion(s_process, _ => -1, 0.01));
+        Refuses("'0'", () => TimeSampler.Uniform(s_process, 0.01).Draw(0, s_generator));
         Refuses("0 everywhere", () => TimeSampler.InProportion(s_process, _ => 0, 0.01));
     }
 
@@ -213,6 +214,7 @@ public class BadInputTests
         Refuses("[2]", () => FlowLikelihood.Evaluate(Exact(), Tensor.Ones([2]), 0.01, new OdeTolerance()));
         Refuses("not 0.1", () => VariationalBound.Evaluate(Exact(), Start, [1, 0.5, 0.1], s_generator, Decoder.Gaussian));
         Refuses("not at 0.9", () => VariationalBound.Evaluate(Exact(), Start, [0.9, 0.5, 0], s_generator, Decoder.Gaussian));
+        Refuses("not at 0.9", () => BoundEstimates.Evaluate(Exact(), Start, [0.9, 0.5, 0], [0, 1], s_generator, Decoder.Gaussian));
         Refuses("[2]", () => VariationalBound.Evaluate(Exact(), Tensor.Ones([2]), [1, 0.5, 0], s_generator, Decoder.Gaussian));
         foreach (var decoder in new[] { Decoder.Gaussian, Decoder.Discretised })
             Refuses("not 0", () => decoder.LogLikelihood(Start, Start, 0));
