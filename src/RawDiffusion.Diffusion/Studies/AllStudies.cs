@@ -21,6 +21,7 @@ public static class AllStudies
         new InversionStudy(),
         new InpaintingStudy(),
         new LikelihoodStudy(),
+        new LikelihoodTrainingStudy(),
         new VaeHvaeStudy(),
         new GanStudy(),
         new GanMnistStudy(),

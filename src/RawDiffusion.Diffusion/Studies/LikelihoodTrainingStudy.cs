@@ -1,0 +1,107 @@
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Likelihood;
+using RawDiffusion.Diffusion.Objectives;
+using RawDiffusion.Diffusion.Plots;
+using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Samplers;
+
+namespace RawDiffusion.Diffusion.Studies;
+
+/// <summary>
+/// Maximum-likelihood training (Song, Durkan, Murray and Ermon 2021): the errors of one network weighted so that the objective is a bound on
+/// -ln p, at times drawn in proportion to the weights, against L_simple at uniform times.
+/// </summary>
+public sealed class LikelihoodTrainingStudy : Study
+{
+    /// <summary>Times start where the noise is a quarter of the data's own: below it there is nothing left to learn, and half of the weight.</summary>
+    private const double LeastNoise = 0.25 * EightGaussians.StandardDeviation;
+
+    private static readonly EightGaussians s_data = new();
+
+    public override string Name => "likelihood-training";
+
+    public override string Lesson => "L_simple asks mostly about loud noise; weights and times that bound the likelihood give the same network a higher one.";
+
+    public override void Run(StudyContext context)
+    {
+        // Equal steps of its time, unlike those of the cosine schedule, hardly ever ask about the noise that the data's spread is as large as.
+        var process = new LinearSchedule();
+        double first = process.TimeOf(LeastNoise);
+        // The weight of the noise's error, which is what the network says: that of x_0's is sigma^2 / alpha^2 as large.
+        var proportional = TimeSampler.InProportion(process, t => LossWeights.Likelihood(process, t) * Math.Pow(process.NoiseToSignal(t), 2), first);
+        double least = double.PositiveInfinity, leastOfBound = double.PositiveInfinity;
+        foreach (ulong seed in context.Seeds)
+        {
+            int steps = context.Count(3000, 1000);
+            var simple = PointTraining.Train(s_data, process, Parameterisation.Epsilon, seed, steps, context, TimeSampler.Uniform(process, first));
+            var likelihood = PointTraining.Train(s_data, process, Parameterisation.Epsilon, seed, steps, context, proportional, LossWeights.Likelihood);
+            using var scope = new MemoryScope();
+            var x = s_data.Sample(context.Count(5000, 500), new Generator(seed, 72)).To(context.Device);
+            double entropy = -s_data.LogDensity(x).ToDoubleArray().Average();
+            double[] nll = [NegativeLogLikelihood(simple, x, first), NegativeLogLikelihood(likelihood, x, first)];
+            double[] bound = [Bound(simple, x, seed), Bound(likelihood, x, seed)];
+            least = Math.Min(least, nll[0] - nll[1]);
+            leastOfBound = Math.Min(leastOfBound, bound[0] - bound[1]);
+            context.Number($"seed {seed}: negative log-likelihood above the data's, L_simple", nll[0] - entropy);
+            context.Number($"seed {seed}: negative log-likelihood above the data's, likelihood training", nll[1] - entropy);
+            context.Number($"seed {seed}: variational bound above the data's, L_simple", bound[0] - entropy);
+            context.Number($"seed {seed}: variational bound above the data's, likelihood training", bound[1] - entropy);
+            if (seed == 0)
+                Draw(context, process, simple, likelihood, proportional, first);
+        }
+        context.AtLeast("negative log-likelihood by the flow: likelihood training lower than L_simple by, least over seeds (nat)", least, 0.02);
+        context.AtLeast("variational bound: likelihood training lower than L_simple by, least over seeds (nat)", leastOfBound, 0.02);
+    }
+
+    private static double NegativeLogLikelihood(Denoiser denoiser, Tensor x, double first) =>
+        -FlowLikelihood.Evaluate(denoiser, x, first, new OdeTolerance(1e-4, 1e-4)).LogLikelihood.ToDoubleArray().Average();
+
+    private static double Bound(Denoiser denoiser, Tensor x, ulong seed) => VariationalBound.Evaluate(
+        denoiser, x, TimeGrid.LogSnr(denoiser.Process, 200, LeastNoise), new Generator(seed, 73), Decoder.Gaussian, ReverseVariance.FixedLarge).Total;
+
+    /// <summary>Where each training looks, and what the networks get wrong there.</summary>
+    private static void Draw(StudyContext context, ForwardProcess process, Denoiser simple, Denoiser likelihood, TimeSampler proportional, double first)
+    {
+        double[] logSnr = [.. Enumerable.Range(0, 41).Select(i => -9.5 + i * (process.LogSnr(first) + 9.5) / 40)];
+        double[] times = [.. logSnr.Select(value => process.TimeOf(Math.Exp(-0.5 * value)))];
+        var figure = new Figure();
+        var density = figure.AddAxes("which log-SNR is asked about");
+        (density.XLabel, density.YLabel) = ("log-SNR", "density");
+        // Uniform times have the density dt / d log-SNR; those in proportion to the weight are counted.
+        density.Plot(logSnr, [.. times.Select(t => 1 / (Slope(t) * (1 - first)))], "L_simple");
+        density.Plot(logSnr, Histogram(process, proportional, logSnr), "likelihood training");
+        var errors = figure.AddAxes("error of the noise beside the exact one's");
+        (errors.XLabel, errors.YLabel) = ("log-SNR", "mean square");
+        errors.LogY = true;
+        errors.Plot(logSnr, [.. times.Select(t => Error(simple, t))], "L_simple");
+        errors.Plot(logSnr, [.. times.Select(t => Error(likelihood, t))], "likelihood training");
+        context.Figure("likelihood-training", figure);
+
+        double Slope(double t) => 2 * (process.SigmaDot(t) / process.Sigma(t) - process.AlphaDot(t) / process.Alpha(t));
+
+        double Error(Denoiser denoiser, double t)
+        {
+            using var noGrad = new NoGrad();
+            using var scope = new MemoryScope();
+            var generator = new Generator(74);
+            var x = (s_data.Sample(4000, generator) * process.Alpha(t) + Tensor.Randn(generator, [4000, 2]) * process.Sigma(t)).To(context.Device);
+            return (denoiser.Epsilon(x, t) - s_data.Denoiser(process).Epsilon(x, t)).Square().Mean().Item();
+        }
+    }
+
+    private static double[] Histogram(ForwardProcess process, TimeSampler times, double[] centers)
+    {
+        const int Draws = 100_000;
+        double width = centers[1] - centers[0];
+        var counts = new double[centers.Length];
+        foreach (var (t, _) in times.Draw(Draws, new Generator(75)))
+        {
+            int cell = (int)Math.Round((process.LogSnr(t) - centers[0]) / width);
+            if (cell >= 0 && cell < counts.Length)
+                counts[cell] += 1 / (Draws * width);
+        }
+        // Half of the last cell is outside of the process.
+        counts[^1] *= 2;
+        return counts;
+    }
+}
