@@ -1,5 +1,6 @@
 using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Likelihood;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
@@ -128,6 +129,36 @@ public class HybridTests
             (x, t, l) => Network(spreads)(x, t, l).Chunk(2, 1)[0], s_meaning, Data(64, generator), null, TimeSampler.Steps(s_schedule), null, generator);
         // The same draws in the same order.
         Assert.Equal(plain.Loss(plain.Draw(plain.Inputs)).Item(), hybrid.Loss(hybrid.Draw(hybrid.Inputs)).Item(), 1e-12);
+    }
+
+    /// <summary>A UNet with twice the channels, on bytes: the bound in bits that it is taught is the one that it is judged by.</summary>
+    [Fact]
+    public void Images_have_the_bound_of_their_bytes()
+    {
+        const int N = 8 * Steps;
+        var generator = new Generator(8);
+        var network = new UNet2D(
+            new UNet2DConfig
+            {
+                InChannels = 1, OutChannels = 2, BlockOutChannels = [8, 8], DownBlockTypes = ["DownBlock2D", "DownBlock2D"],
+                UpBlockTypes = ["UpBlock2D", "UpBlock2D"], LayersPerBlock = 1, NormNumGroups = 4, AddAttention = false,
+            },
+            generator, Device.Cpu);
+        var denoiser = new Denoiser((x, times) => network.Forward(x, times), s_process, Parameterisation.Velocity, learnsVariance: true);
+        var images = (Tensor.RandInt(generator, 0, 256, [N, 4, 4, 1], Device.Cpu).To(DType.Float32) * (2.0 / 255)) - 1;
+        var batch = new HybridBatch(
+            network.Forward, denoiser, images, null, TimeSampler.Steps(s_schedule), Steps, Decoder.Discretised, generator);
+        var drawn = batch.Draw(batch.Inputs);
+        var loss = batch.Loss(drawn);
+        loss.Backward();
+        // Both output channels learn.
+        double[] bias = network.ConvOut.Bias!.Grad!.ToDoubleArray();
+        Assert.All(bias, gradient => Assert.NotEqual(0, gradient));
+
+        double[] losses = batch.SampleLosses(drawn).Bound.ToDoubleArray();
+        double mean = losses.Average(), error = Math.Sqrt(losses.Average(value => (value - mean) * (value - mean)) / N);
+        var terms = VariationalBound.Evaluate(denoiser, images, TimeGrid.Uniform(Steps), generator, Decoder.Discretised, ReverseVariance.Learned);
+        Assert.Equal((terms.Total - terms.Prior) / 16, mean, 4 * (error + terms.StandardError / 16));
     }
 
     [Fact]

@@ -23,6 +23,8 @@ public class DiffusionHierarchyTests
                 cases.Add(device, variance, true);
                 cases.Add(device, variance, false);
             }
+            // Variances of every number of every latent.
+            cases.Add(device, ReverseVariance.Learned, false);
         }
         return cases;
     }
@@ -36,7 +38,10 @@ public class DiffusionHierarchyTests
         var process = new CosineSchedule();
         var data = new EightGaussians();
         var x = data.Sample(Samples, new Generator(1), Device.Parse(device));
-        var denoiser = exact ? data.Denoiser(process) : new Denoiser(new MlpDenoiser(new Generator(2), x.Device, width: 16).Forward, process);
+        bool learns = variance == ReverseVariance.Learned;
+        var denoiser = exact
+            ? data.Denoiser(process)
+            : new Denoiser(new MlpDenoiser(new Generator(2), x.Device, width: 16, outputs: learns ? 4 : 2).Forward, process, learnsVariance: learns);
         double[] times = TimeGrid.Uniform(Levels);
         var hierarchy = DiffusionHierarchy.Of(denoiser, [2], times, Decoder.Gaussian, variance, x.Device);
         Assert.Equal(Levels, hierarchy.Levels);
