@@ -44,7 +44,7 @@ public sealed class AdversarialTraining
         if (settings.Latents < 1 || settings.PenaltyEvery < 1 || !(settings.Penalty >= 0))
             throw new ArgumentException($"a GAN needs latents, a penalty that is not negative and steps between penalties, not {settings}");
         (_generator, _discriminator, _settings, _noise) = (generator, discriminator, settings, noise);
-        // No momentum: the other player moves the target (Mescheder et al. 2018, section 4.2; Karras et al. 2020).
+        // No momentum: the other player moves the target (as in Karras et al. 2020).
         _generatorSteps = new Adam(generator, settings.LearningRate, beta1: 0, beta2: 0.99);
         _discriminatorSteps = new Adam(discriminator, settings.LearningRate, beta1: 0, beta2: 0.99);
         _device = generator.Parameters()[0].Device;

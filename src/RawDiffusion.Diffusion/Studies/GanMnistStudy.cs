@@ -115,8 +115,8 @@ public sealed class GanMnistStudy : Study
         (axes.XLabel, axes.YLabel) = ("digit", "share of the samples");
         (axes.XLimits, axes.YLimits) = ((-0.7, 9.7), (0, 1.6 * Math.Max(gan.ClassShares.Max(), diffusion.ClassShares.Max())));
         double[] at = [.. Enumerable.Range(0, gan.ClassShares.Count).Select(k => (double)k)];
-        StudyBars.Draw(axes, [.. at.Select(k => k - 0.17)], [.. gan.ClassShares], $"GAN, cFID {gan.Distance:0.0}", 12);
-        StudyBars.Draw(axes, [.. at.Select(k => k + 0.17)], [.. diffusion.ClassShares], $"diffusion, cFID {diffusion.Distance:0.0}", 12);
+        StudyBars.Draw(axes, [.. at.Select(k => k - 0.17)], [.. gan.ClassShares], $"GAN, cFID {gan.Distance:0.0}", 0.3);
+        StudyBars.Draw(axes, [.. at.Select(k => k + 0.17)], [.. diffusion.ClassShares], $"diffusion, cFID {diffusion.Distance:0.0}", 0.3);
         axes.Plot([-0.7, 9.7], [0.1, 0.1], $"equal shares; cFID of real digits {gan.Floor:0.0}", dashed: true);
         context.Figure("classes", figure);
     }

@@ -29,7 +29,7 @@ public sealed class GanStudy : Study
         double floor = SlicedWasserstein.Floor(s_data, count);
         context.Number("floor of the sliced Wasserstein distance", floor);
         context.Number("steps of training", steps);
-        var figure = new Figure { PanelWidth = 300, PanelHeight = 300, Columns = 2 };
+        var figure = new Figure { PanelWidth = 360, PanelHeight = 320, Columns = 2 };
         var gan = new List<Found>();
         var diffusion = new List<Found>();
         foreach (ulong seed in context.Seeds)
@@ -137,11 +137,12 @@ public sealed class GanStudy : Study
         (weights.XLabel, weights.YLabel) = ("mode", "share of the samples");
         (weights.XLimits, weights.YLimits) = ((-0.7, EightGaussians.Modes - 0.3), (0, 1.7 * Math.Max(gan.Coverage.Share.Max(), diffusion.Coverage.Share.Max())));
         double[] at = [.. Enumerable.Range(0, EightGaussians.Modes).Select(k => (double)k)];
-        StudyBars.Draw(weights, [.. at.Select(k => k - 0.17)], [.. gan.Coverage.Share], "GAN", 9);
-        StudyBars.Draw(weights, [.. at.Select(k => k + 0.17)], [.. diffusion.Coverage.Share], "diffusion", 9);
+        StudyBars.Draw(weights, [.. at.Select(k => k - 0.17)], [.. gan.Coverage.Share], "GAN", 0.3);
+        StudyBars.Draw(weights, [.. at.Select(k => k + 0.17)], [.. diffusion.Coverage.Share], "diffusion", 0.3);
         weights.Plot([-0.7, EightGaussians.Modes - 0.3], [1.0 / EightGaussians.Modes, 1.0 / EightGaussians.Modes], "data", dashed: true);
         var along = figure.AddAxes("along the training");
         (along.XLabel, along.YLabel) = ("step", "floors; modes");
+        along.YLimits = (0, 1.5 * Math.Max(EightGaussians.Modes, way.Max(w => w.Ratio)));
         double[] steps = [.. way.Select(w => (double)w.Step)];
         along.Plot(steps, [.. way.Select(w => w.Ratio)], "GAN: sliced Wasserstein in floors");
         along.Plot(steps, [.. way.Select(w => (double)w.Modes)], "GAN: modes found");

@@ -31,7 +31,7 @@ public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)
 
     /// <summary>
     /// The Gaussian in proportion to the product of both densities: precisions add, means are weighted with them. It is how the ladder VAE
-    /// joins what it saw in x with what it expects (Sonderby et al. 2016, equations 17 to 19), and how Bayes' rule joins q(x_t | x_s) with
+    /// joins what it saw in x with what it expects (Sonderby et al. 2016), and how Bayes' rule joins q(x_t | x_s) with
     /// q(x_s | x_0) to diffusion's posterior.
     /// </summary>
     public DiagonalGaussian Times(in DiagonalGaussian other)

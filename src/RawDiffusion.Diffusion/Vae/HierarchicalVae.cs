@@ -120,7 +120,7 @@ public sealed record LevelTerms(IReadOnlyList<Tensor> Divergences, Tensor Recons
 {
     /// <summary>
     /// Reconstruction + weight times the divergences, [n]. Weight 1 is the bound; less of it at the beginning of a training keeps levels from
-    /// being given up before they are of use (warm-up, Sonderby et al. 2016, section 2.3).
+    /// being given up before they are of use (warm-up, Sonderby et al. 2016).
     /// </summary>
     public Tensor Sum(double divergenceWeight = 1)
     {

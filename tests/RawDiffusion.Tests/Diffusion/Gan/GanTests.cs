@@ -68,7 +68,7 @@ public class GanTests
     [Fact]
     public void It_learns_a_Gaussian_that_is_moved_and_stretched()
     {
-        // A linear generator can be exact. R1 brings the game to rest (without it such games circle, Mescheder et al. 2018, section 2.3): mean and
+        // A linear generator can be exact. R1 brings the game to rest (without it such games circle, Mescheder et al. 2018): mean and
         // deviation are met to what 400 steps of batches of 256 leave.
         var data = new GaussianMixture(new GaussianComponent(new Point2(1.5, -1), 0.5, 1));
         var generator = new Generator(3);
