@@ -1,74 +1,112 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Metrics;
+using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Plots;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Studies;
 
-/// <summary>Every sampler with the exact denoiser: what is left is the error of the method.</summary>
+/// <summary>
+/// Every sampler with the exact denoiser, where what is left is the error of the method, and with a learned one, on one grid of times for
+/// all: DDIM's quadratic one, which is even where the signal is decided and fine near the data.
+/// </summary>
 public sealed class SamplersStudy : Study
 {
-    private static readonly int[] s_evaluations = [5, 10, 20, 50, 100, 250, 500];
+    private const int Projections = 300, References = 2;
+
+    /// <summary>The least noise to signal that the network learns about. Its output keeps its scale there and where there is almost no signal.</summary>
+    private const double LeastNoise = 0.003;
+
+    private const string Dpm = "DPM-Solver++ 2M", EulerMaruyama = "Euler-Maruyama", Corrector = "predictor-corrector", DdimName = "DDIM";
+
+    private static readonly int[] s_evaluations = [10, 20, 50, 100, 250];
 
     private static readonly EightGaussians s_data = new();
 
-    // Equal steps of log-SNR suit the deterministic methods; the ratio at which the last of them ends is far below the data's own spread.
-    private const double LeastNoise = 0.01;
-
     public override string Name => "samplers";
 
-    public override string Lesson => "With the exact denoiser every sampler reaches the data; they differ in how often they have to ask.";
+    public override string Lesson =>
+        "With the exact denoiser every sampler reaches the data; they differ in how often they have to ask, and in what they make of a network's mistakes.";
 
     /// <summary>A sampler by its name, given how often it may ask.</summary>
-    private static readonly (string Name, double Order, Func<Denoiser, Tensor, int, Generator, Tensor> Run)[] s_samplers =
+    private static readonly (string Name, Func<Denoiser, Tensor, int, Generator, Tensor> Run)[] s_samplers =
     [
-        ("DDPM", 0, (d, x, n, g) => Sampler.Ddpm(d, x, LogSnr(d, n), g)),
-        ("DDIM", 1, (d, x, n, g) => Sampler.Ddim(d, x, LogSnr(d, n), g)),
-        ("Heun", 2, (d, x, n, g) => Sampler.Heun(d, x, LogSnr(d, (n + 1) / 2), g)),
-        ("DPM-Solver++ 2M", 2, (d, x, n, g) => Sampler.DpmSolver2M(d, x, LogSnr(d, n))),
-        ("DPM-Solver++ 2S", 2, (d, x, n, g) => Sampler.DpmSolver2S(d, x, LogSnr(d, (n + 1) / 2), g)),
-        ("SDE-DPM-Solver++ 2M", 0, (d, x, n, g) => Sampler.DpmSolverSde2M(d, x, LogSnr(d, n), g)),
-        ("Euler-Maruyama", 0, (d, x, n, g) => Sampler.EulerMaruyama(d, x, TimeGrid.Quadratic(d.Process, n), g)),
-        ("predictor-corrector", 0, (d, x, n, g) => Sampler.PredictorCorrector(d, x, ReverseStep.Between(d.Process, LogSnr(d, Math.Max(1, n / 2))), g)),
+        ("DDPM", (d, x, n, g) => Sampler.Ddpm(d, x, Times(d, n), g)),
+        (DdimName, (d, x, n, g) => Sampler.Ddim(d, x, Times(d, n), g)),
+        ("Heun", (d, x, n, g) => Sampler.Heun(d, x, Times(d, (n + 1) / 2), g)),
+        (Dpm, (d, x, n, g) => Sampler.DpmSolver2M(d, x, Times(d, n))),
+        ("DPM-Solver++ 2S", (d, x, n, g) => Sampler.DpmSolver2S(d, x, Times(d, (n + 1) / 2), g)),
+        ("SDE-DPM-Solver++ 2M", (d, x, n, g) => Sampler.DpmSolverSde2M(d, x, Times(d, n), g)),
+        (EulerMaruyama, (d, x, n, g) => Sampler.EulerMaruyama(d, x, Times(d, n), g)),
+        (Corrector, (d, x, n, g) => Sampler.PredictorCorrector(d, x, ReverseStep.Between(d.Process, Times(d, n / 2)), g)),
     ];
 
     public override void Run(StudyContext context)
     {
-        int count = context.Count(10_000, 2_000);
-        double floor = SlicedWasserstein.Floor(s_data, count);
-        context.Number("floor", floor);
         var process = new CosineSchedule();
-        var figure = new Figure { PanelWidth = 520 };
-        var axes = figure.AddAxes("distance to the data, in floors");
+        int count = context.Count(10_000, 2_000);
+        double floor = SlicedWasserstein.Floor(s_data, count, Projections, pairs: 20);
+        context.Number("floor", floor);
+        Denoiser[] exact = [.. context.Seeds.Select(_ => s_data.Denoiser(process))];
+        Denoiser[] learned = [.. context.Seeds.Select(seed =>
+            PointTraining.Train(
+                s_data, process, Parameterisation.Preconditioned, seed, context.Count(6000, 2500), context, TimeSampler.LogSnr(process, LeastNoise),
+                dataStandardDeviation: Math.Sqrt(0.5 * EightGaussians.Radius * EightGaussians.Radius + EightGaussians.StandardDeviation * EightGaussians.StandardDeviation)))];
+        var figure = new Figure { PanelWidth = 400 };
+        var withExact = Measure(context, figure, "exact denoiser", exact, count, floor);
+        var withLearned = Measure(context, figure, "learned denoiser", learned, count, floor);
+        context.Figure("quality", figure);
+
+        foreach (var (name, distances) in withExact)
+            context.AtMost($"{name}, exact denoiser, {s_evaluations[^1]} evaluations: distance in floors", distances[^1], 1.5);
+        foreach (var (name, distances) in withLearned)
+            context.AtMost($"{name}, learned denoiser, {s_evaluations[^1]} evaluations: distance in floors", distances[^1], 2);
+        Compare("DPM-Solver++ 2M at 10 evaluations against DDIM at 20, learned denoiser: ratio of distances", At(Dpm, 10), At(DdimName, 20));
+        Compare("predictor-corrector against Euler-Maruyama, 50 evaluations each, learned denoiser: ratio of distances", At(Corrector, 50), At(EulerMaruyama, 50));
+        Orders(context, process);
+
+        double At(string name, int evaluations) => withLearned[name][Array.IndexOf(s_evaluations, evaluations)];
+
+        void Compare(string what, double one, double other) => context.AtMost(what, one / other, 1);
+    }
+
+    /// <summary>The distance to the data in floors by the number of evaluations, means over seeds and fresh data.</summary>
+    /// <param name="denoisers">One for each seed.</param>
+    private static Dictionary<string, double[]> Measure(StudyContext context, Figure figure, string title, Denoiser[] denoisers, int count, double floor)
+    {
+        var axes = figure.AddAxes(title);
         axes.LogY = true;
+        axes.YLimits = (0.5, 100);
         (axes.XLabel, axes.YLabel) = ("log10 of evaluations", "sliced Wasserstein / floor");
-        context.Reporter.Begin("samplers", s_samplers.Length * s_evaluations.Length * context.Seeds.Count, unit: "runs");
+        var all = new Dictionary<string, double[]>();
+        context.Reporter.Begin($"samplers, {title}", s_samplers.Length * s_evaluations.Length * context.Seeds.Count, unit: "runs");
         int done = 0;
-        foreach (var (name, _, run) in s_samplers)
+        foreach (var (name, run) in s_samplers)
         {
-            var ratios = new double[s_evaluations.Length];
+            var distances = all[name] = new double[s_evaluations.Length];
             for (int i = 0; i < s_evaluations.Length; i++)
             {
-                foreach (ulong seed in context.Seeds)
+                for (int k = 0; k < denoisers.Length; k++)
                 {
                     context.ThrowIfStopped();
                     using var scope = new MemoryScope();
-                    var generator = new Generator(seed, 77);
-                    var samples = run(s_data.Denoiser(process), Sampler.Prior(process, [count, 2], generator), s_evaluations[i], generator);
-                    ratios[i] += SlicedWasserstein.Distance(samples, s_data.Sample(count, generator)) / floor / context.Seeds.Count;
+                    var generator = new Generator(context.Seeds[k], 77);
+                    var samples = run(denoisers[k], Sampler.Prior(denoisers[k].Process, [count, 2], generator, context.Device), s_evaluations[i], generator);
+                    for (int r = 0; r < References; r++)
+                        distances[i] += SlicedWasserstein.Distance(samples, s_data.Sample(count, generator), Projections) / (floor * References * denoisers.Length);
                     context.Reporter.Report(++done);
                 }
             }
             // There are more samplers than colours.
-            axes.Plot([.. s_evaluations.Select(n => Math.Log10(n))], ratios, name, dashed: name == "predictor-corrector");
-            context.Number(name, new JsonObject(s_evaluations.Select((n, i) => KeyValuePair.Create(n.ToString(), (JsonNode?)JsonValue.Create(ratios[i])))));
-            context.AtMost($"{name}, {s_evaluations[^1]} evaluations: distance in floors", ratios[^1], 1.5);
+            axes.Plot([.. s_evaluations.Select(n => Math.Log10(n))], distances, name, dashed: name == Corrector);
+            context.Number($"{name}, {title}", new JsonObject(s_evaluations.Select((n, i) =>
+                KeyValuePair.Create(n.ToString(CultureInfo.InvariantCulture), (JsonNode?)JsonValue.Create(distances[i])))));
         }
         context.Reporter.End();
-        context.Figure("quality", figure);
-        Orders(context, process);
+        return all;
     }
 
     /// <summary>The orders of convergence of the deterministic methods, between two noise levels where nothing is singular.</summary>
@@ -97,5 +135,5 @@ public sealed class SamplersStudy : Study
         context.Figure("orders", figure);
     }
 
-    private static double[] LogSnr(Denoiser denoiser, int steps) => TimeGrid.LogSnr(denoiser.Process, steps, LeastNoise);
+    private static double[] Times(Denoiser denoiser, int steps) => TimeGrid.Quadratic(denoiser.Process, steps);
 }
