@@ -22,7 +22,7 @@ public sealed class SamplersStudy : Study
 
     private const string Dpm = "DPM-Solver++ 2M", EulerMaruyama = "Euler-Maruyama", Corrector = "predictor-corrector", DdimName = "DDIM";
 
-    private static readonly int[] s_evaluations = [10, 20, 50, 100, 250];
+    private static readonly int[] s_evaluations = [10, 20, 50, 100, 500];
 
     private static readonly EightGaussians s_data = new();
 
