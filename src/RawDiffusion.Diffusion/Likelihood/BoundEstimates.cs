@@ -92,6 +92,6 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
     private static Tensor NegativeLogNormal(Tensor x, Tensor mean, double variance)
     {
         int n = x.Shape[0], size = x.Count / n;
-        return (x - mean).Square().Reshape(n, size).Sum(1) * (0.5 / variance) + 0.5 * size * Math.Log(2 * Math.PI * variance);
+        return (x - mean).Square().SumPerSample() * (0.5 / variance) + 0.5 * size * Math.Log(2 * Math.PI * variance);
     }
 }

@@ -24,12 +24,10 @@ public abstract class Decoder
     /// </summary>
     public static Decoder Discretised { get; } = new DiscretisedGaussian(256);
 
-    private static Tensor PerSample(Tensor x) => x.Reshape(x.Shape[0], x.Count / Math.Max(1, x.Shape[0])).Sum(1);
-
     private sealed class GaussianDecoder : Decoder
     {
         public override Tensor LogLikelihood(Tensor x, Tensor mean, Tensor logVariance) =>
-            PerSample(((x - mean).Square() * (-logVariance).Exp() + (logVariance + Math.Log(2 * Math.PI))) * -0.5);
+            (((x - mean).Square() * (-logVariance).Exp() + (logVariance + Math.Log(2 * Math.PI))) * -0.5).SumPerSample();
     }
 
     private sealed class DiscretisedGaussian(int levels) : Decoder
@@ -48,7 +46,7 @@ public abstract class Decoder
             double last = 1 - 0.5 * half;
             upper = F.Where(x.Gt(last), upper * 0 + 1, upper);
             lower = F.Where(x.Lt(-last), lower * 0, lower);
-            return PerSample((upper - lower).Clamp(Least, 1).Log());
+            return (upper - lower).Clamp(Least, 1).Log().SumPerSample();
         }
 
         private static Tensor NormalCdf(Tensor x) => (x * Math.Sqrt(0.5)).Erf() * 0.5 + 0.5;

@@ -37,7 +37,7 @@ public abstract class Dequantisation
             var gaussian = network(values);
             var z = gaussian.Draw(values.Shape[0], noise);
             // du/dz = u (1 - u), and -ln of it is softplus(z) + softplus(-z).
-            return (z.Sigmoid(), gaussian.LogDensity(z) + DiagonalGaussian.PerSample(F.Softplus(z) + F.Softplus(-z)));
+            return (z.Sigmoid(), gaussian.LogDensity(z) + (F.Softplus(z) + F.Softplus(-z)).SumPerSample());
         }
     }
 }

@@ -50,6 +50,6 @@ public static class DequantisedBound
         Tensor score;
         using (new NoGrad())
             score = denoiser.Score(y.Detach() * alpha, start) * alpha;
-        return DiagonalGaussian.PerSample(y * score);
+        return (y * score).SumPerSample();
     };
 }

@@ -81,9 +81,9 @@ public static class VariationalBound
         double q = step.PosteriorVariance, p = variance.Common, meanSquared = step.PosteriorX0 * step.PosteriorX0;
         var error = (predicted - x0).Square();
         if (variance.Logarithms is { } logarithms)
-            return Divergence(error * meanSquared, Tensor.Full(Shape.Scalar, Math.Log(q), x0.Device), logarithms).Reshape(n, size).Sum(1);
+            return Divergence(error * meanSquared, Tensor.Full(Shape.Scalar, Math.Log(q), x0.Device), logarithms).SumPerSample();
         double spread = 0.5 * size * (q / p - 1 - Math.Log(q / p));
-        return error.Reshape(n, size).Sum(1) * (meanSquared / (2 * p)) + spread;
+        return error.SumPerSample() * (meanSquared / (2 * p)) + spread;
     }
 
     /// <summary>
@@ -102,7 +102,7 @@ public static class VariationalBound
         double alpha = process.Alpha(process.EndTime), sigma = process.Sigma(process.EndTime), deviation = process.PriorStandardDeviation;
         double ratio = sigma * sigma / (deviation * deviation);
         double spread = 0.5 * size * (ratio - 1 - Math.Log(ratio));
-        return x0.Square().Reshape(n, size).Sum(1) * (alpha * alpha / (2 * deviation * deviation)) + spread;
+        return x0.Square().SumPerSample() * (alpha * alpha / (2 * deviation * deviation)) + spread;
     }
 
     private static Tensor Decoded(Decoder decoder, Tensor x0, Tensor mean, in StepVariance variance) => variance.Logarithms is { } logarithms

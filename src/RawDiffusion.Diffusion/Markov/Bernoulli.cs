@@ -40,14 +40,14 @@ public sealed record Bernoulli(Tensor Up, Tensor Down) : IFactorised<Bernoulli>
     public Tensor Sample(Generator generator) => Tensor.Rand(generator, Up.Shape, device: Up.Device).Lt(Up) * 2 - 1;
 
     /// <inheritdoc/>
-    public Tensor LogProbability(Tensor x) => Factorised.PerSample(Log(F.Where(x.Gt(0), Up, Down)));
+    public Tensor LogProbability(Tensor x) => Log(F.Where(x.Gt(0), Up, Down)).SumPerSample();
 
     /// <inheritdoc/>
-    public Tensor Entropy() => -Factorised.PerSample(Up * Log(Up) + Down * Log(Down));
+    public Tensor Entropy() => -(Up * Log(Up) + Down * Log(Down)).SumPerSample();
 
     /// <inheritdoc/>
     public static Tensor Divergence(Bernoulli q, Bernoulli p) =>
-        Factorised.PerSample(q.Up * (Log(q.Up) - Log(p.Up)) + q.Down * (Log(q.Down) - Log(p.Down)));
+        (q.Up * (Log(q.Up) - Log(p.Up)) + q.Down * (Log(q.Down) - Log(p.Down))).SumPerSample();
 
     /// <exception cref="ArgumentException">A value is neither -1 nor 1.</exception>
     internal static void CheckBits(Tensor x)

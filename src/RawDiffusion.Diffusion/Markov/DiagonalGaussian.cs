@@ -15,12 +15,12 @@ public sealed record DiagonalGaussian(Tensor Mean, Tensor Variance) : IFactorise
 
     /// <inheritdoc/>
     public Tensor LogProbability(Tensor x) =>
-        Factorised.PerSample(((x - Mean).Square() / Variance + LogVariance + Math.Log(2 * Math.PI)) * -0.5);
+        (((x - Mean).Square() / Variance + LogVariance + Math.Log(2 * Math.PI)) * -0.5).SumPerSample();
 
     /// <inheritdoc/>
-    public Tensor Entropy() => Factorised.PerSample(((LogVariance + Math.Log(2 * Math.PI * Math.E)) * 0.5).BroadcastTo(Mean.Shape));
+    public Tensor Entropy() => ((LogVariance + Math.Log(2 * Math.PI * Math.E)) * 0.5).BroadcastTo(Mean.Shape).SumPerSample();
 
     /// <inheritdoc/>
-    public static Tensor Divergence(DiagonalGaussian q, DiagonalGaussian p) => Factorised.PerSample(
-        ((q.Mean - p.Mean).Square() / p.Variance + q.Variance / p.Variance - 1 + p.LogVariance - q.LogVariance) * 0.5);
+    public static Tensor Divergence(DiagonalGaussian q, DiagonalGaussian p) =>
+        (((q.Mean - p.Mean).Square() / p.Variance + q.Variance / p.Variance - 1 + p.LogVariance - q.LogVariance) * 0.5).SumPerSample();
 }

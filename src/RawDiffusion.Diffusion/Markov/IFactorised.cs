@@ -28,9 +28,6 @@ public interface IFactorised<TSelf>
 /// <summary>What the families share.</summary>
 internal static class Factorised
 {
-    /// <summary>Sums over all elements of each sample: [n, ...] to [n].</summary>
-    public static Tensor PerSample(Tensor values) => values.Reshape(values.Shape[0], values.Count / Math.Max(1, values.Shape[0])).Sum(1);
-
     /// <exception cref="ArgumentException">The shapes differ.</exception>
     public static void ExpectShape(string what, Tensor x, Shape shape)
     {

@@ -100,7 +100,7 @@ public sealed class HybridBatch : TrainingBatch
         var logVariance = ReverseVariance.Interpolate(halves[1], Column(LogLow), Column(LogHigh));
         var divergence = VariationalBound.Divergence((predicted - x0).Square() * Column(MeanSquared), Column(LogPosterior), logVariance);
         // Both for all samples, as a recorded step does the same for every batch; the mean of a step to time 0 is the predicted x_0 itself.
-        var term = F.Where(Numbers(table, IsDecoder), -_decoder.LogLikelihood(x0, predicted, logVariance), divergence.Reshape(n, size).Sum(1));
+        var term = F.Where(Numbers(table, IsDecoder), -_decoder.LogLikelihood(x0, predicted, logVariance), divergence.SumPerSample());
         return (simple, term * ((double)Steps / size));
     }
 

@@ -47,7 +47,7 @@ public static class ScoreMatching
         var s = Score(score, leaf);
         int n = x.Shape[0], size = x.Count / Math.Max(1, n);
         var product = Autograd.Grad(s, [leaf], probe, retainGraph: true, createGraph: true)[0]!;
-        return (product * probe + s.Square() * 0.5).Reshape(n, size).Sum(1).Mean();
+        return (product * probe + s.Square() * 0.5).SumPerSample().Mean();
     }
 
     private static Tensor Score(Func<Tensor, Tensor> score, Tensor x)

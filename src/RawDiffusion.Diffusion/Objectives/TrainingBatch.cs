@@ -25,18 +25,5 @@ public abstract class TrainingBatch
     public Tensor Loss(IReadOnlyList<Tensor> drawn, int start, int count) => Loss([.. drawn.Select(tensor => tensor.Slice(0, start, count))]);
 }
 
-/// <summary>Numbers of samples beside the samples.</summary>
-internal static class SampleBroadcasting
-{
-    /// <summary>values[n] in the shape [n, 1, ...] that broadcasts over samples [n, ...].</summary>
-    public static Tensor PerSample(this Tensor values, Tensor samples)
-    {
-        Span<int> extents = stackalloc int[samples.Rank];
-        extents.Fill(1);
-        extents[0] = values.Count;
-        return values.Reshape(new Shape(extents));
-    }
-}
-
 /// <summary>Draws the batch of <paramref name="count"/> samples that begins at sample number <paramref name="first"/>.</summary>
 public delegate TrainingBatch BatchSource(long first, int count);

@@ -20,13 +20,13 @@ public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)
     }
 
     /// <summary>ln N(z) for every sample, [n], nats.</summary>
-    public Tensor LogDensity(Tensor z) => PerSample((z - Mean).Square() * (-LogVariance).Exp() + LogVariance + Math.Log(2 * Math.PI)) * -0.5;
+    public Tensor LogDensity(Tensor z) => ((z - Mean).Square() * (-LogVariance).Exp() + LogVariance + Math.Log(2 * Math.PI)).SumPerSample() * -0.5;
 
     /// <summary>KL(this || other) for every sample, [n], nats, in closed form (Kingma and Welling 2014, appendix B).</summary>
     public Tensor Divergence(in DiagonalGaussian other)
     {
         var ratio = LogVariance - other.LogVariance;
-        return PerSample((Mean - other.Mean).Square() * (-other.LogVariance).Exp() + (ratio.Exp() - ratio - 1)) * 0.5;
+        return ((Mean - other.Mean).Square() * (-other.LogVariance).Exp() + (ratio.Exp() - ratio - 1)).SumPerSample() * 0.5;
     }
 
     /// <summary>
@@ -39,6 +39,4 @@ public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)
         Tensor precision = (-LogVariance).Exp(), others = (-other.LogVariance).Exp(), both = precision + others;
         return new DiagonalGaussian((Mean * precision + other.Mean * others) / both, -both.Log());
     }
-
-    internal static Tensor PerSample(Tensor x) => x.Reshape(x.Shape[0], x.Count / Math.Max(1, x.Shape[0])).Sum(1);
 }

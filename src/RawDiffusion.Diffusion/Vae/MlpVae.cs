@@ -127,7 +127,7 @@ public sealed class MlpVae : Module
     {
         var said = Down.Forward(z);
         return LogVariance is null
-            ? DiagonalGaussian.PerSample(x * said - F.Softplus(said))
+            ? (x * said - F.Softplus(said)).SumPerSample()
             : new DiagonalGaussian(said, LogVariance).LogDensity(x);
     }
 
