@@ -15,10 +15,23 @@ public enum VaeLikelihood
 }
 
 /// <summary>
-/// A (hierarchical) VAE made of multi-layer perceptrons, for x[n, dimensions]. The encoder climbs from x and says a Gaussian of each level;
-/// below the top this is multiplied with what the level above expects, as in the ladder VAE (Sonderby et al. 2016). With no hidden layers
-/// everything is linear: probabilistic principal components.
+/// A (hierarchical) VAE made of multi-layer perceptrons, for x[n, dimensions]. With no hidden layers everything is linear: probabilistic
+/// principal components.
 /// </summary>
+/// <remarks>
+/// <para>
+/// The encoder climbs from x and says a mean m_l and a variance s_l of each level. With mu_l(z_(l+1)) for the mean of the prior,
+/// q(z_l | z_(l+1), x) = N(m_l(x) + c_l mu_l(z_(l+1)), s_l(x)), where c_l is learned, one number for each latent. At c = 0 what is inferred
+/// does not depend on the level above; at c = 1 the encoder says how far the latent is from what was expected, as in NVAE (Vahdat and
+/// Kautz 2020).
+/// </para>
+/// <para>
+/// At the start c = 0 and each prior is N(0, I), so the lowest level and the decoder are a VAE of one level, and what those above can do is
+/// learn a prior that fits its aggregate posterior, the mean of q(z_1 | x) over the data: N(0, I) does not fit it, and the bound pays for the
+/// misfit (Tomczak and Welling 2018). The product of encoder and prior of the ladder VAE (Sonderby et al. 2016) does not begin as a VAE
+/// that works: noise of the levels above is in its latents before it means anything.
+/// </para>
+/// </remarks>
 public sealed class MlpVae : Module
 {
     // With PyTorch's initial weights a signal shrinks in every layer, and the way through the levels is long. So that it does not, after 1,000
@@ -28,49 +41,55 @@ public sealed class MlpVae : Module
     private readonly int _latentsOfTop;
 
     /// <param name="latents">Number of latents of each level, from the data up; one number is the VAE of Kingma and Welling 2014.</param>
-    /// <param name="width">Of the hidden layers.</param>
+    /// <param name="width">Of the hidden layers between x and the first level, both ways.</param>
     /// <param name="layers">Hidden layers between x and the first level, and before each of the others; the way back has as many.</param>
+    /// <param name="upperWidth">Of the hidden layers between levels; as between x and the first when null.</param>
     /// <exception cref="ArgumentException">There is no level, or a level without latents.</exception>
     public MlpVae(
         Generator generator, int dimensions, IReadOnlyList<int> latents, VaeLikelihood likelihood, int width = 256, int layers = 2,
-        Backend? device = null)
+        int? upperWidth = null, Backend? device = null)
     {
         if (latents.Count == 0 || latents.Any(count => count < 1))
             throw new ArgumentException($"MlpVae: expected latents at every level and at least one level, got [{string.Join(", ", latents)}].");
         Likelihood = likelihood;
         _latentsOfTop = latents[^1];
         int levels = latents.Count;
-        (Up, Posteriors, Priors) = (new Sequential[levels], new Linear[levels], new Sequential[levels - 1]);
+        (Up, Posteriors) = (new Sequential[levels], new Linear[levels]);
+        (Priors, Couplings) = (new Sequential[levels - 1], new Parameter[levels - 1]);
+        int seen = dimensions;
         for (int l = 0; l < levels; l++)
         {
-            int below = l == 0 || layers == 0 ? dimensions : width;
-            Up[l] = Hidden(below, out int seen);
+            int hidden = l == 0 ? width : upperWidth ?? width;
+            Up[l] = new Sequential([.. Hidden(ref seen, hidden)]);
             Posteriors[l] = new Linear(seen, 2 * latents[l], generator, device: device);
-            if (l > 0)
-                Priors[l - 1] = Chain(latents[l], 2 * latents[l - 1]);
+            if (l == 0)
+                continue;
+            Priors[l - 1] = Chain(latents[l], 2 * latents[l - 1], hidden);
+            foreach (var parameter in Priors[l - 1].Layers[^1].Parameters())
+                parameter.CopyFrom(Tensor.Zeros(parameter.Shape, parameter.Device));
+            Couplings[l - 1] = Init.Zeros([latents[l - 1]], device);
         }
-        Down = Chain(latents[0], dimensions);
+        Down = Chain(latents[0], dimensions, width);
         if (likelihood == VaeLikelihood.Gaussian)
             LogVariance = Init.Zeros([1], device);
         Model = new HierarchicalVae(levels, Encode, Prior, LogLikelihood);
 
-        Sequential Hidden(int inputs, out int outputs)
+        List<Layer> Hidden(ref int features, int width)
         {
             var chain = new List<Layer>();
-            outputs = inputs;
-            for (int i = 0; i < layers; i++, outputs = width)
+            for (int i = 0; i < layers; i++, features = width)
             {
-                var linear = new Linear(outputs, width, generator, device: device);
+                var linear = new Linear(features, width, generator, device: device);
                 linear.Weight.CopyFrom(linear.Weight * InitialGain);
                 chain.AddRange([linear, new SiLU()]);
             }
-            return new Sequential([.. chain]);
+            return chain;
         }
 
-        Sequential Chain(int inputs, int outputs)
+        Sequential Chain(int inputs, int outputs, int width)
         {
-            var hidden = Hidden(inputs, out int seen);
-            return new Sequential([.. hidden.Layers, new Linear(seen, outputs, generator, device: device)]);
+            var hidden = Hidden(ref inputs, width);
+            return new Sequential([.. hidden, new Linear(inputs, outputs, generator, device: device)]);
         }
     }
 
@@ -84,6 +103,9 @@ public sealed class MlpVae : Module
 
     /// <summary>The same that a level expects of the one below.</summary>
     public Sequential[] Priors { get; }
+
+    /// <summary>c_l of the levels below the top, [latents]: how much of the prior's mean is in that of the posterior.</summary>
+    public Parameter[] Couplings { get; }
 
     /// <summary>From z_1 to the logits or the mean of x.</summary>
     public Sequential Down { get; }
@@ -116,7 +138,11 @@ public sealed class MlpVae : Module
             features = Up[l].Forward(features);
             seen[l] = Split(Posteriors[l].Forward(features));
         }
-        return (level, above, prior) => above is null ? seen[level - 1] : seen[level - 1].Times(prior);
+        return (level, above, prior) =>
+        {
+            var own = seen[level - 1];
+            return above is null ? own : own with { Mean = own.Mean + prior.Mean * Couplings[level - 1] };
+        };
     }
 
     private DiagonalGaussian Prior(int level, Tensor? above) => above is null

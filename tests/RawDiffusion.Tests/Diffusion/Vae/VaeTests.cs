@@ -98,6 +98,25 @@ public class VaeTests
     }
 
     [Fact]
+    public void Levels_start_as_a_VAE_of_the_lowest_one_and_learn_what_to_expect_of_it()
+    {
+        var model = new MlpVae(new Generator(1), 8, [3, 2], VaeLikelihood.Bernoulli, width: 16, upperWidth: 6, device: Device.Cpu);
+        var optimizer = new Adam(model, 0.01);
+        var x = Tensor.Rand(new Generator(2), [20, 8], device: Device.Cpu).Gt(0.5);
+        // Two draws of z_2: both the prior of z_1 and what is inferred about it are as if there were none.
+        LevelTerms first = model.Model.Terms(x, new Generator(3)), second = model.Model.Terms(x, new Generator(4));
+        Assert.NotEqual(first.Latents[0].ToDoubleArray(), second.Latents[0].ToDoubleArray());
+        Assert.Equal(first.Divergences[1].ToDoubleArray(), second.Divergences[1].ToDoubleArray());
+        Assert.All(model.Priors[0].Forward(first.Latents[0]).ToDoubleArray(), value => Assert.Equal(0, value));
+
+        // One step, and it is no longer so.
+        first.Sum().Mean().Backward();
+        optimizer.Step();
+        Assert.NotEqual(
+            model.Model.Terms(x, new Generator(3)).Divergences[1].ToDoubleArray(), model.Model.Terms(x, new Generator(4)).Divergences[1].ToDoubleArray());
+    }
+
+    [Fact]
     public void Levels_without_latents_are_refused()
     {
         Assert.Contains("[3, 0]", Assert.Throws<ArgumentException>(() => new MlpVae(new Generator(1), 8, [3, 0], VaeLikelihood.Bernoulli)).Message);
