@@ -113,7 +113,7 @@ public class AttentionRungTests
         Assert.Contains("16 elements", Refusal(s_hopper, "tensor-tf32", DType.Float32, 8));
         Assert.Contains("16 elements", Refusal(s_hopper, "two-strips-tf32", DType.Float32, 72));
         Assert.Contains("takes bfloat16", Refusal(s_hopper, "tensor-bf16", DType.Float32, 64));
-        Assert.Contains("shared memory", Refusal(Emulated.Plain, "tensor-tf32", DType.Float32, 256));
+        Assert.Contains("shared memory", Refusal(new Emulated(), "tensor-tf32", DType.Float32, 256));
     }
 
     private static string Refusal(Emulated emulated, string rung, DType type, int dim)

@@ -14,7 +14,7 @@ internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationS
     private readonly Lock _lock = new();
     private CudaBackend? _device;
 
-    /// <summary>The device of all tests that want nothing special.</summary>
+    /// <summary>The device of all tests that want nothing special, at the same time: who forces a rung or changes a setting takes another.</summary>
     public static Emulated Plain { get; } = new();
 
     public CudaBackend Device
