@@ -98,7 +98,7 @@ public static class Inpainting
                 var gradient = Autograd.Grad(error, [leaf])[0]!;
                 return x0.Detach() - gradient * (0.5 * weight * denoiser.Process.Alpha(t));
             },
-            denoiser.Process, Parameterisation.X0);
+            denoiser.Process, Parameterisation.X0, parts: denoiser);
     }
 
     /// <summary><see cref="Replacement"/> with <see cref="Guide"/>, as Ho et al. use it: the noisy known part is seen, and its clean value pulls.</summary>

@@ -66,21 +66,16 @@ public static class MaskConditioning
         var device = network.ConvIn.Weight.Device;
         var schedule = new DiscreteSchedule(process, device: device);
         var noise = new Generator(seed, RandomStreams.Noise);
-        var optimizer = new AdamW(network.NamedParameters(), training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
-        var ema = training.EmaDecay is { } decay ? new Ema(network, decay, training.EmaWarmup) : null;
-        var state = new TrainingState(network, WeightFiles.UNet(network), optimizer, ema, ("dropout", network.DropoutGenerator), ("noise", noise));
+        var state = TrainingState.New(network, WeightFiles.UNet(network), training, ("dropout", network.DropoutGenerator), ("noise", noise));
         network.Train();
-        using var trainer = new Trainer(state, training, (first, count) =>
+        BatchSource batches = (first, count) =>
         {
             var x0 = data.Draw(first, count, seed, device).X;
             var masks = RandomMasks.Draw(count, x0.Shape[1], x0.Shape[2], new Generator(seed, MaskStream, RandomMasks.Offset(first)), device);
             return new NoisedBatch(
                 (x, times, channels) => Forward(network, x, times, channels!), schedule, x0, Channels(new KnownPart(x0, masks)), noise, parameterisation);
-        });
-        if (trainer.Run(reporter, "fine-tune", stop) == TrainingEnd.Stopped)
-            throw new OperationCanceledException(stop);
-        ema?.CopyTo(network);
-        network.Eval();
+        };
+        Trainer.Fit(state, training, batches, reporter, "fine-tune", stop);
     }
 
     private static Tensor Forward(UNet2D network, Tensor x, Tensor times, Tensor channels) =>

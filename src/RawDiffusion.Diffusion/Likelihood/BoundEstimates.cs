@@ -25,12 +25,8 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, ReadOnlySpan<int> steps, NoiseSource noise, Decoder decoder)
     {
         var process = denoiser.Process;
-        double[] grid = TimeGrid.Check(process, times);
+        double[] grid = VariationalBound.CheckGrid(process, times);
         int n = x0.Shape[0], count = grid.Length - 1;
-        if (grid[^1] != 0)
-            throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
-        if (grid[0] != process.EndTime)
-            throw new ArgumentException($"the bound's first step starts where sampling does, at time {process.EndTime} of {process.Name}, not at {grid[0]}");
         if (steps.Length != n)
             throw new ArgumentException($"{steps.Length} steps were given for {n} samples");
         var samples = new List<int>[count];
@@ -89,9 +85,5 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
     }
 
     /// <summary>-ln N(x; mean, variance I) for every sample, [n].</summary>
-    private static Tensor NegativeLogNormal(Tensor x, Tensor mean, double variance)
-    {
-        int n = x.Shape[0], size = x.Count / n;
-        return (x - mean).Square().SumPerSample() * (0.5 / variance) + 0.5 * size * Math.Log(2 * Math.PI * variance);
-    }
+    private static Tensor NegativeLogNormal(Tensor x, Tensor mean, double variance) => -Decoder.Gaussian.LogLikelihood(x, mean, variance);
 }

@@ -41,11 +41,7 @@ public static class VariationalBound
     public static BoundTerms Evaluate(
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, NoiseSource noise, Decoder decoder, ReverseVariance? variance = null)
     {
-        double[] grid = TimeGrid.Check(denoiser.Process, times);
-        if (grid[^1] != 0)
-            throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
-        if (grid[0] != denoiser.Process.EndTime)
-            throw new ArgumentException($"the bound's first step starts where sampling does, at time {denoiser.Process.EndTime} of {denoiser.Process.Name}, not at {grid[0]}");
+        double[] grid = CheckGrid(denoiser.Process, times);
         if (x0.Rank < 2 || x0.Count == 0)
             throw new ArgumentException($"the bound needs samples [n, ...], not {x0.Shape}");
         variance ??= ReverseVariance.FixedSmall;
@@ -103,6 +99,17 @@ public static class VariationalBound
         double ratio = sigma * sigma / (deviation * deviation);
         double spread = 0.5 * size * (ratio - 1 - Math.Log(ratio));
         return x0.Square().SumPerSample() * (alpha * alpha / (2 * deviation * deviation)) + spread;
+    }
+
+    /// <exception cref="ArgumentException">The times are not those of a bound, from the end of the process to 0.</exception>
+    internal static double[] CheckGrid(ForwardProcess process, ReadOnlySpan<double> times)
+    {
+        double[] grid = TimeGrid.Check(process, times);
+        if (grid[^1] != 0)
+            throw new ArgumentException($"the bound's last step ends at the data: the last time is 0, not {grid[^1]}");
+        return grid[0] == process.EndTime
+            ? grid
+            : throw new ArgumentException($"the bound's first step starts where sampling does, at time {process.EndTime} of {process.Name}, not at {grid[0]}");
     }
 
     private static Tensor Decoded(Decoder decoder, Tensor x0, Tensor mean, in StepVariance variance) => variance.Logarithms is { } logarithms

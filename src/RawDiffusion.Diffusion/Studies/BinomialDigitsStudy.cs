@@ -91,16 +91,12 @@ public sealed class BinomialDigitsStudy : Study
     private static UNet2D Train(StudyContext context, BinarisedData data, UNet2D network)
     {
         var training = new TrainingConfig { Steps = context.Count(1000, 30), Batch = 64, LearningRate = 2e-3, EmaDecay = 0.995 };
-        var state = new TrainingState(
-            network, WeightFiles.Plain(network), new AdamW(network, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay),
-            new Ema(network, training.EmaDecay.Value, training.EmaWarmup));
         var (chain, reverse) = Chain(network, FinestSteps, context);
         var generator = new Generator(0, RandomStreams.Noise);
-        using var trainer = new Trainer(
-            state, training, (first, count) => new MarkovBatch<Bernoulli>(chain, reverse, data.Draw(first, count, 0, context.Device).X, generator));
-        if (trainer.Run(context.Reporter, data.Name, context.Stop) == TrainingEnd.Stopped)
-            throw new OperationCanceledException(context.Stop);
-        state.Ema!.CopyTo(network);
+        Trainer.Fit(
+            TrainingState.New(network, WeightFiles.Plain(network), training, ("noise", generator)), training,
+            (first, count) => new MarkovBatch<Bernoulli>(chain, reverse, data.Draw(first, count, 0, context.Device).X, generator),
+            context.Reporter, data.Name, context.Stop);
         return network;
     }
 

@@ -53,14 +53,11 @@ public sealed partial class VariancesStudy
         var denoiser = NewDenoiser(network, process);
         var noise = new Generator(0, RandomStreams.Noise);
         var times = TimeSampler.Steps(new DiscreteSchedule(process, ImageSteps, context.Device));
-        var state = new TrainingState(
-            network, WeightFiles.Plain(network), new AdamW(network, training.LearningRate), new Ema(network, training.EmaDecay.Value), ("noise", noise));
-        using var trainer = new Trainer(state, training, (first, count) => new HybridBatch(
-            network.Forward, denoiser, Bytes(data.Draw(first, count, 0, context.Device).X), null, times, ImageSteps, Decoder.Discretised, noise));
-        if (trainer.Run(context.Reporter, "learn digits and a variance", context.Stop) == TrainingEnd.Stopped)
-            throw new OperationCanceledException(context.Stop);
+        var state = TrainingState.New(network, WeightFiles.Plain(network), training, ("noise", noise));
+        BatchSource batches = (first, count) => new HybridBatch(
+            network.Forward, denoiser, Bytes(data.Draw(first, count, 0, context.Device).X), null, times, ImageSteps, Decoder.Discretised, noise);
+        Trainer.Fit(state, training, batches, context.Reporter, "learn digits and a variance", context.Stop);
         context.Number("seconds of training", Math.Round(state.Seconds, 1));
-        state.Ema!.CopyTo(network);
         return network;
     }
 

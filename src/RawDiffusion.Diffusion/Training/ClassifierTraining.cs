@@ -25,9 +25,7 @@ public static class ClassifierTraining
     {
         var model = new ConvClassifier(
             new Generator(seed, RandomStreams.Weights), device, data.SampleShape[0], data.SampleShape[2], data.LabelKinds[kind].Values.Count);
-        var optimizer = new AdamW(model, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
-        return new TrainingState(
-            model, WeightFiles.Plain(model), optimizer, training.EmaDecay is { } decay ? new Ema(model, decay, training.EmaWarmup) : null);
+        return TrainingState.New(model, WeightFiles.Plain(model), training);
     }
 
     /// <summary>Labelled images and the cross-entropy of what the classifier says of them.</summary>
@@ -44,10 +42,7 @@ public static class ClassifierTraining
         var training = Defaults with { Steps = steps };
         var state = NewState(data, training, seed, device, kind);
         var model = (ConvClassifier)state.Model;
-        using var trainer = new Trainer(state, training, Batches(model, data, seed, device, kind));
-        if (trainer.Run(reporter, "judge", stop) == TrainingEnd.Stopped)
-            throw new OperationCanceledException(stop);
-        state.Ema!.CopyTo(model);
+        Trainer.Fit(state, training, Batches(model, data, seed, device, kind), reporter, "judge", stop);
         return model;
     }
 
@@ -63,19 +58,15 @@ public static class ClassifierTraining
         var training = Defaults with { Steps = steps, LearningRate = 3e-3 };
         var device = model.Output.Weight.Device;
         var generator = new Generator(seed, RandomStreams.Noise);
-        var optimizer = new AdamW(model, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
-        var state = new TrainingState(model, WeightFiles.Plain(model), optimizer, new Ema(model, training.EmaDecay!.Value, training.EmaWarmup), ("noise", generator));
+        var state = TrainingState.New(model, WeightFiles.Plain(model), training, ("noise", generator));
         // The end of a process tells nothing, its first thousandth is clean.
         var times = TimeSampler.Uniform(process, 1e-3 * process.EndTime);
-        using var trainer = new Trainer(state, training, (first, count) =>
+        BatchSource batches = (first, count) =>
         {
             var batch = data.Draw(first, count, seed, device);
             return new NoisedClassesBatch(model.Forward, process, batch.X, batch.Labels!, times, generator);
-        });
-        if (trainer.Run(reporter, "classifier", stop) == TrainingEnd.Stopped)
-            throw new OperationCanceledException(stop);
-        state.Ema!.CopyTo(model);
-        model.Eval();
+        };
+        Trainer.Fit(state, training, batches, reporter, "classifier", stop);
         return model;
     }
 

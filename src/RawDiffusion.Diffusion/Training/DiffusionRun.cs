@@ -94,10 +94,7 @@ public sealed class DiffusionRun
         var training = _config.Training;
         var noise = new Generator(_config.Seed, RandomStreams.Noise);
         var labelDropout = new Generator(_config.Seed, RandomStreams.LabelDropout);
-        var optimizer = new AdamW(
-            _model.Network.NamedParameters(), training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay);
-        var ema = training.EmaDecay is { } decay ? new Ema(_model.Network, decay, training.EmaWarmup) : null;
-        var state = new TrainingState(_model.Network, _model.Files, optimizer, ema, [.. _model.Generators, ("noise", noise), ("labelDropout", labelDropout)]);
+        var state = TrainingState.New(_model.Network, _model.Files, training, [.. _model.Generators, ("noise", noise), ("labelDropout", labelDropout)]);
         var session = new TrainingSession(_folder, training, state);
         string where = resumed ? $", from step {state.Step}" : "";
         _reporter.Line($"{_config.Preset} on {_device.Name}, seed {_config.Seed}{where} -> {_folder.Path}");

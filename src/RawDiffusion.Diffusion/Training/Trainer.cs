@@ -57,6 +57,18 @@ public sealed class Trainer(TrainingState state, TrainingConfig config, BatchSou
     /// <summary>Called every <see cref="TrainingConfig.CheckpointEvery"/> steps, but not after the last.</summary>
     public Action? Checkpoint { get; init; }
 
+    /// <summary>A training of which only the network is wanted: trains to the end and leaves the averaged weights in it, ready to be asked.</summary>
+    /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
+    /// <inheritdoc cref="Run"/>
+    public static void Fit(TrainingState state, TrainingConfig config, BatchSource source, IRunReporter reporter, string phase, CancellationToken stop)
+    {
+        using var trainer = new Trainer(state, config, source);
+        if (trainer.Run(reporter, phase, stop) == TrainingEnd.Stopped)
+            throw new OperationCanceledException(stop);
+        state.Ema?.CopyTo(state.Model);
+        state.Model.Eval();
+    }
+
     /// <summary>Trains to the end, or until it is asked to stop: the step that is being made is finished first.</summary>
     /// <exception cref="DivergedException">
     /// The loss or the gradient of a step is not finite. On a CPU the weights are still those before it; on a GPU they are spoilt.

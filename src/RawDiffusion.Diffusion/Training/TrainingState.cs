@@ -18,6 +18,12 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
 
     private const string ModelFolder = "model", EmaFolder = "ema", OptimizerFile = "optimizer.safetensors";
 
+    /// <summary>The beginning of a training with the optimizer and the average that its settings ask for.</summary>
+    /// <param name="generators">All that random numbers are drawn from in a step.</param>
+    public static TrainingState New(Module model, WeightFiles files, TrainingConfig training, params IReadOnlyList<(string Name, Generator Generator)> generators) => new(
+        model, files, new AdamW(model, training.LearningRate, training.Beta1, training.Beta2, weightDecay: training.WeightDecay),
+        training.EmaDecay is { } decay ? new Ema(model, decay, training.EmaWarmup) : null, generators);
+
     public Module Model { get; } = model;
 
     public Optimizer Optimizer { get; } = optimizer;

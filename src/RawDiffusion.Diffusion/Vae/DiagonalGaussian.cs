@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Likelihood;
 using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Vae;
@@ -20,14 +21,11 @@ public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)
     }
 
     /// <summary>ln N(z) for every sample, [n], nats.</summary>
-    public Tensor LogDensity(Tensor z) => ((z - Mean).Square() * (-LogVariance).Exp() + LogVariance + Math.Log(2 * Math.PI)).SumPerSample() * -0.5;
+    public Tensor LogDensity(Tensor z) => Decoder.Gaussian.LogLikelihood(z, Mean, LogVariance);
 
     /// <summary>KL(this || other) for every sample, [n], nats, in closed form (Kingma and Welling 2014, appendix B).</summary>
-    public Tensor Divergence(in DiagonalGaussian other)
-    {
-        var ratio = LogVariance - other.LogVariance;
-        return ((Mean - other.Mean).Square() * (-other.LogVariance).Exp() + (ratio.Exp() - ratio - 1)).SumPerSample() * 0.5;
-    }
+    public Tensor Divergence(in DiagonalGaussian other) =>
+        VariationalBound.Divergence((Mean - other.Mean).Square(), LogVariance, other.LogVariance).SumPerSample();
 
     /// <summary>
     /// The Gaussian in proportion to the product of both densities: precisions add, means are weighted with them. It is how the ladder VAE

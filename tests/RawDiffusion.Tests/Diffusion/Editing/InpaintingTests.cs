@@ -125,6 +125,17 @@ public class InpaintingTests
     }
 
     [Fact]
+    public void Guidance_counts_the_evaluations_of_a_denoiser_made_of_others()
+    {
+        // Guided by a class as well, a step asks two networks.
+        var both = Guidance.ClassifierFree(s_mixture.DifferentiableDenoiser(s_process), s_mixture.DifferentiableDenoiser(s_process), 2);
+        var x = Tensor.Zeros([3, 2]);
+        var guided = Inpainting.Guide(both, new KnownPart(x, FirstKnown));
+        guided.X0(x, 0.5);
+        Assert.Equal(2, guided.Evaluations);
+    }
+
+    [Fact]
     public void Clipping_bounds_what_is_filled_in()
     {
         var known = new KnownPart(Tensor.Full([100, 2], 3), FirstKnown);
