@@ -21,6 +21,9 @@ public sealed class Axes
     /// <summary>One unit is as long along x as along y.</summary>
     public bool EqualAspect { get; set; }
 
+    /// <summary>The horizontal axis is logarithmic; values that are not positive are left out.</summary>
+    public bool LogX { get; set; }
+
     /// <summary>The vertical axis is logarithmic; values that are not positive are left out.</summary>
     public bool LogY { get; set; }
 

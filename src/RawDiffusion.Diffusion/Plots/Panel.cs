@@ -14,15 +14,15 @@ internal sealed class Panel
     public Panel(Axes axes, double unit, double width, double height)
     {
         (_axes, _unit, _width, _height) = (axes, unit, width, height);
-        _xLimits = Check(axes.XLimits ?? axes.Map?.X, "XLimits", logarithmic: false)
-            ?? Scale.Limits(axes.Series.SelectMany(series => series.X), logarithmic: false);
+        _xLimits = Check(axes.XLimits ?? axes.Map?.X, "XLimits", axes.LogX)
+            ?? Scale.Limits(axes.Series.SelectMany(series => series.X), axes.LogX);
         _yLimits = Check(axes.YLimits ?? axes.Map?.Y, "YLimits", axes.LogY)
             ?? Scale.Limits(axes.Series.SelectMany(series => series.Y), axes.LogY);
         if (axes.EqualAspect)
             Equalize(ref _xLimits, ref _yLimits);
         int mostX = (int)Math.Clamp(width / (52 * unit), 2, 12), mostY = (int)Math.Clamp(height / (42 * unit), 2, 12);
-        _xTicks = Ticks.Linear(_xLimits.Low, _xLimits.High, mostX);
-        _yTicks = axes.LogY ? Ticks.Logarithmic(_yLimits.Low, _yLimits.High, mostY) : Ticks.Linear(_yLimits.Low, _yLimits.High, mostY);
+        _xTicks = Ticks.Of(_xLimits, mostX, axes.LogX);
+        _yTicks = Ticks.Of(_yLimits, mostY, axes.LogY);
 
         double widest = _yTicks.Count == 0 ? 0 : _yTicks.Max(tick => StrokeFont.Measure(tick.Label, TickSize * unit));
         MarginLeft = widest + (TickLength + Gap + 4) * unit + (axes.YLabel.Length > 0 ? (LabelSize + Gap + 2) * unit : 0);
@@ -44,12 +44,12 @@ internal sealed class Panel
     {
         (left, top) = (Math.Round(left), Math.Round(top));
         double right = Math.Round(left + _width), bottom = Math.Round(top + _height);
-        var x = new Scale(_xLimits.Low, _xLimits.High, left, right, logarithmic: false);
+        var x = new Scale(_xLimits.Low, _xLimits.High, left, right, _axes.LogX);
         var y = new Scale(_yLimits.Low, _yLimits.High, bottom, top, _axes.LogY);
 
         // Rules are whole pixels wide and start at whole pixels; otherwise they would be grey instead of thin.
         double rule = Math.Max(1, Math.Round(0.8 * _unit));
-        foreach (var tick in _xTicks)
+        foreach (var tick in _xTicks.Where(tick => tick.Label.Length > 0))
             FillRule(canvas, x[tick.Value], top, bottom, rule, vertical: true, Color.Grid);
         foreach (var tick in _yTicks.Where(tick => tick.Label.Length > 0))
             FillRule(canvas, y[tick.Value], left, right, rule, vertical: false, Color.Grid);
@@ -126,7 +126,8 @@ internal sealed class Panel
         double size = TickSize * _unit, length = TickLength * _unit, gap = Gap * _unit, capHeight = StrokeFont.CapHeight * size;
         foreach (var tick in _xTicks)
         {
-            FillRule(canvas, x[tick.Value], bottom + rule, bottom + rule + length, rule, vertical: true, Color.Ink);
+            double reach = tick.Label.Length > 0 ? length : 0.5 * length;
+            FillRule(canvas, x[tick.Value], bottom + rule, bottom + rule + reach, rule, vertical: true, Color.Ink);
             double baseline = bottom + rule + length + gap + capHeight;
             StrokeFont.Draw(canvas, tick.Label, x[tick.Value] + rule / 2, baseline, size, Color.Ink, anchor: 0.5);
         }

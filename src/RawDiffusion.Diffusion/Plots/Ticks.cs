@@ -10,6 +10,10 @@ internal static class Ticks
 {
     private static readonly double[] s_steps = [1, 2, 2.5, 5, 10];
 
+    /// <summary>The marks of an axis, <paramref name="most"/> of them with a label.</summary>
+    public static List<Tick> Of((double Low, double High) limits, int most, bool logarithmic) =>
+        logarithmic ? Logarithmic(limits.Low, limits.High, most) : Linear(limits.Low, limits.High, most);
+
     /// <summary>Multiples of 1, 2, 2.5 or 5 times a power of ten in [low, high], at most <paramref name="most"/> of them.</summary>
     public static List<Tick> Linear(double low, double high, int most)
     {
@@ -31,13 +35,13 @@ internal static class Ticks
     }
 
     /// <summary>
-    /// Powers of ten in [low, high] with labels and their multiples without; where there is hardly a power, 2 and 5 get labels too,
+    /// Powers of ten in [low, high] with labels and their multiples without; where there are hardly two powers, 2 and 5 get labels too,
     /// and where that makes fewer than two labels, the ticks are those of a linear axis.
     /// </summary>
     public static List<Tick> Logarithmic(double low, double high, int most)
     {
         int first = (int)Math.Floor(Math.Log10(low) + 1e-9), last = (int)Math.Floor(Math.Log10(high) + 1e-9);
-        bool narrow = Math.Log10(high / low) < 1.5;
+        bool narrow = Math.Log10(high / low) < 2;
         int stride = Math.Max(1, (int)Math.Ceiling((last - first) / (double)most));
         var ticks = new List<Tick>();
         for (int exponent = first; exponent <= last; exponent++)

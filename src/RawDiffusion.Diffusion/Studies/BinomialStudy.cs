@@ -54,8 +54,9 @@ public sealed class BinomialStudy : Study
         }
         var figure = new Figure { PanelWidth = 520, PanelHeight = 320 };
         var axes = figure.AddAxes("exact reverse chain: bound by number of steps");
-        (axes.XLabel, axes.YLabel) = ("log10 of steps T", "bits per sequence");
-        double[] at = [.. counts.Select(n => Math.Log10(n))];
+        axes.LogX = true;
+        (axes.XLabel, axes.YLabel) = ("steps T", "bits per sequence");
+        double[] at = [.. counts.Select(n => (double)n)];
         axes.Plot(at, learned, "exact p(x0 | x1) at the end");
         axes.Plot(at, fixedEnd, "the paper's fixed last step");
         axes.Plot([at[0], at[^1]], [entropy, entropy], "entropy, log2 5", Color.Ink, dashed: true);

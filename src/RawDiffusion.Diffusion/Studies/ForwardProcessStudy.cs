@@ -151,8 +151,9 @@ public sealed class ForwardProcessStudy : Study
                 worst = Math.Max(worst, Math.Max(Math.Abs(standard.Mean().Item()), Math.Abs(standard.Square().Mean().Item() - 1) / Math.Sqrt(2)) * Math.Sqrt(count));
             }
             var axes = figure.AddAxes(process.Name);
-            (axes.XLabel, axes.YLimits) = ("log10 of sigma / alpha", (-8, 10));
-            double[] at = [.. times.Select(t => Math.Log10(process.NoiseToSignal(t)))];
+            axes.LogX = true;
+            (axes.XLabel, axes.YLimits) = ("sigma / alpha", (-8, 10));
+            double[] at = [.. times.Select(t => process.NoiseToSignal(t))];
             foreach (double[] path in paths)
                 axes.Plot(at, path, color: Color.Cycle[0], width: 0.8, alpha: 0.4);
 

@@ -88,8 +88,9 @@ public sealed partial class GuidanceStudy : Study
         context.Number("classifier of noised digits: share right by sigma / alpha", ByScale(ratios, right));
         var figure = new Figure();
         var axes = figure.AddAxes("classifier of noised digits");
-        (axes.XLabel, axes.YLabel, axes.YLimits) = ("log10 of noise / signal", "share of test digits right", (0, 1.02));
-        axes.Plot([.. ratios.Select(Math.Log10)], right);
+        axes.LogX = true;
+        (axes.XLabel, axes.YLabel, axes.YLimits) = ("noise / signal", "share of test digits right", (0, 1.02));
+        axes.Plot(ratios, right);
         context.Figure("noisy-classifier", figure);
     }
 

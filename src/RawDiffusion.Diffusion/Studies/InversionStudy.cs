@@ -50,9 +50,9 @@ public sealed class InversionStudy : Study
         }
         var figure = new Figure { PanelWidth = 460 };
         var axes = figure.AddAxes("there and back by DDIM");
-        axes.LogY = true;
-        (axes.XLabel, axes.YLabel) = ("log10 of steps each way", "mean squared error");
-        double[] at = [.. s_steps.Select(n => Math.Log10(n))];
+        (axes.LogX, axes.LogY) = (true, true);
+        (axes.XLabel, axes.YLabel) = ("steps each way", "mean squared error");
+        double[] at = [.. s_steps.Select(n => (double)n)];
         foreach (var (name, errors) in new[] { ("exact denoiser", ofExact), ("learned denoiser", ofLearned) })
         {
             axes.Plot(at, errors, name);

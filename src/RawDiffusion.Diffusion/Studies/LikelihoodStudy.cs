@@ -86,8 +86,9 @@ public sealed class LikelihoodStudy : Study
             [.. steps.Select(n => VariationalBound.Evaluate(denoiser, x, TimeGrid.LogSnr(process, n, 2 * LeastNoise), new Generator(8), Decoder.Gaussian, variance).Total)];
         var figure = new Figure();
         var axes = figure.AddAxes("bound by number of steps");
-        (axes.XLabel, axes.YLabel) = ("log10 of steps", "nat");
-        double[] at = [.. steps.Select(n => Math.Log10(n))];
+        axes.LogX = true;
+        (axes.XLabel, axes.YLabel) = ("steps", "nat");
+        double[] at = [.. steps.Select(n => (double)n)];
         axes.Plot(at, Bounds(ReverseVariance.FixedSmall), "variance of the posterior");
         axes.Plot(at, Bounds(ReverseVariance.FixedLarge), "variance of the forward step");
         axes.Plot([at[0], at[^1]], [entropy, entropy], "entropy of the data", dashed: true);

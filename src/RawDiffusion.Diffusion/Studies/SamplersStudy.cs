@@ -80,7 +80,8 @@ public sealed class SamplersStudy : Study
         var axes = figure.AddAxes(title);
         axes.LogY = true;
         axes.YLimits = (0.5, 100);
-        (axes.XLabel, axes.YLabel) = ("log10 of evaluations", "sliced Wasserstein / floor");
+        axes.LogX = true;
+        (axes.XLabel, axes.YLabel) = ("evaluations", "sliced Wasserstein / floor");
         var all = new Dictionary<string, double[]>();
         context.Reporter.Begin($"samplers, {title}", s_samplers.Length * s_evaluations.Length * context.Seeds.Count, unit: "runs");
         int done = 0;
@@ -101,7 +102,7 @@ public sealed class SamplersStudy : Study
                 }
             }
             // There are more samplers than colours.
-            axes.Plot([.. s_evaluations.Select(n => Math.Log10(n))], distances, name, dashed: name == Corrector);
+            axes.Plot([.. s_evaluations.Select(n => (double)n)], distances, name, dashed: name == Corrector);
             context.Number($"{name}, {title}", new JsonObject(s_evaluations.Select((n, i) =>
                 KeyValuePair.Create(n.ToString(CultureInfo.InvariantCulture), (JsonNode?)JsonValue.Create(distances[i])))));
         }
@@ -118,8 +119,8 @@ public sealed class SamplersStudy : Study
         int[] steps = [80, 160, 320, 640];
         var figure = new Figure();
         var axes = figure.AddAxes("error of the flow");
-        axes.LogY = true;
-        (axes.XLabel, axes.YLabel) = ("log10 of steps", "root mean square error");
+        (axes.LogX, axes.LogY) = (true, true);
+        (axes.XLabel, axes.YLabel) = ("steps", "root mean square error");
         foreach (var (name, order, run) in new (string, double, Func<double[], Tensor>)[]
         {
             ("Euler (DDIM)", 1, times => Sampler.Euler(s_data.Denoiser(process), x, times, new Generator(1))),
@@ -129,7 +130,7 @@ public sealed class SamplersStudy : Study
         })
         {
             double[] errors = [.. steps.Select(n => Math.Sqrt((run(TimeGrid.LogSnr(process, n + 1, 0.2, 8)[..^1]) - exact).Square().Mean().Item()))];
-            axes.Plot([.. steps.Select(n => Math.Log10(n))], errors, name);
+            axes.Plot([.. steps.Select(n => (double)n)], errors, name);
             context.Near($"{name}: order of convergence", Math.Log2(errors[0] / errors[^1]) / Math.Log2((double)steps[^1] / steps[0]), order, 0.3);
         }
         context.Figure("orders", figure);

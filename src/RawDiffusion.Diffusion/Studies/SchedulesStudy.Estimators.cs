@@ -28,7 +28,8 @@ public sealed partial class SchedulesStudy
             var axes = figure.AddAxes($"{spread.ToString().ToLowerInvariant()} times");
             axes.LogY = true;
             axes.YLimits = (0.3, 100);
-            (axes.XLabel, axes.YLabel) = ("log10 of samples in a batch", "nat");
+            axes.LogX = true;
+            (axes.XLabel, axes.YLabel) = ("samples in a batch", "nat");
             var curves = new Dictionary<string, double[]>();
             for (int i = 0; i < sizes.Length; i++)
             {
@@ -49,7 +50,7 @@ public sealed partial class SchedulesStudy
                 }
             }
             foreach (var (name, curve) in curves)
-                axes.Plot([.. sizes.Select(n => Math.Log10(n))], curve, name);
+                axes.Plot([.. sizes.Select(n => (double)n)], curve, name);
         }
         context.Figure("estimators", figure);
         context.AtMost("estimators of the bound: distance of any mean to the sum over all steps, in standard errors", apart, 3);

@@ -83,11 +83,11 @@ public sealed partial class SchedulesStudy : Study
 
         var figure = new Figure();
         var axes = figure.AddAxes("bound above the entropy");
-        axes.LogY = true;
-        (axes.XLabel, axes.YLabel) = ("log10 of steps", "nat");
+        (axes.LogX, axes.LogY) = (true, true);
+        (axes.XLabel, axes.YLabel) = ("steps", "nat");
         double entropy = -s_data.LogDensity(Points(context)).ToDoubleArray().Average();
         int shown = context.Count(counts.Length, 2);
-        double[] at = [.. counts.Take(shown).Select(n => Math.Log10(n))];
+        double[] at = [.. counts.Take(shown).Select(n => (double)n)];
         for (int p = 0; p < 2; p++)
         {
             double[] exact = [.. counts.Take(shown).Select(n => Bound(s_data.Denoiser(processes[p]), n, 0, context) - entropy)];

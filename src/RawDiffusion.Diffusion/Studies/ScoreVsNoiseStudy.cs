@@ -128,8 +128,8 @@ public sealed class ScoreVsNoiseStudy : Study
         double[] ratios = [.. Enumerable.Range(0, 13).Select(i => LeastNoise * Math.Pow(MostNoise / LeastNoise, i / 12.0))];
         var figure = new Figure { PanelWidth = 480 };
         var axes = figure.AddAxes("error of the learned score");
-        axes.LogY = true;
-        (axes.XLabel, axes.YLabel) = ("log10 of noise / signal", "relative error");
+        (axes.LogX, axes.LogY) = (true, true);
+        (axes.XLabel, axes.YLabel) = ("noise / signal", "relative error");
         foreach (var (name, says, process, weight, good) in ways)
         {
             IReadOnlyList<ulong> seeds = good ? context.Seeds : [context.Seeds[0]];
@@ -149,7 +149,7 @@ public sealed class ScoreVsNoiseStudy : Study
                 var samples = Sampler.DpmSolver2M(denoiser, start, times);
                 distance += SlicedWasserstein.Distance(samples, s_data.Sample(count, generator)) / floor / seeds.Count;
             }
-            axes.Plot([.. ratios.Select(Math.Log10)], errors, name);
+            axes.Plot(ratios, errors, name);
             context.Number(name, new JsonObject
             {
                 ["relative score error at the data's noise level, worst seed"] = atData,
@@ -189,8 +189,8 @@ public sealed class ScoreVsNoiseStudy : Study
     {
         var figure = new Figure { PanelWidth = 480 };
         var axes = figure.AddAxes("what a plain loss weighs");
-        axes.LogY = true;
-        (axes.XLabel, axes.YLabel) = ("log10 of noise / signal", "weight of |x0 - D|^2");
+        (axes.LogX, axes.LogY) = (true, true);
+        (axes.XLabel, axes.YLabel) = ("noise / signal", "weight of |x0 - D|^2");
         double[] ratios = [.. Enumerable.Range(0, 60).Select(i => LeastNoise * Math.Pow(MostNoise / LeastNoise, i / 59.0))];
         // On one process, where they are weights of one and the same error.
         var process = new CosineSchedule();
@@ -203,7 +203,7 @@ public sealed class ScoreVsNoiseStudy : Study
                 var (p, q) = denoiser.Factors(says, t);
                 return Math.Pow(p - q * process.Alpha(t) / process.Sigma(t), 2);
             })];
-            axes.Plot([.. ratios.Select(Math.Log10)], weights, name, dashed: says is Parameterisation.FlowVelocity);
+            axes.Plot(ratios, weights, name, dashed: says is Parameterisation.FlowVelocity);
         }
         context.Figure("weights", figure);
     }

@@ -52,12 +52,11 @@ public sealed class SmallStepsStudy : Study
         double skewness = MeanOverStates(state => Math.Pow(ThirdDerivative(state), 2) / 12);
         var figure = new Figure { PanelWidth = 480 };
         var plot = figure.AddAxes("distance of the exact reverse step from a Gaussian");
-        plot.LogY = true;
-        (plot.XLabel, plot.YLabel) = ("log10 of beta", "KL divergence (nat)");
-        double[] at = [.. betas.Select(Math.Log10)];
-        plot.Plot(at, divergences, FormattableString.Invariant($"at x_t = {Observed}"));
-        plot.Plot(at, means, "mean over x_t");
-        plot.Plot(at, [.. betas.Select(beta => skewness * Math.Pow(beta, 3))], "law of small beta", Color.Ink, dashed: true);
+        (plot.LogX, plot.LogY) = (true, true);
+        (plot.XLabel, plot.YLabel) = ("beta", "KL divergence (nat)");
+        plot.Plot(betas, divergences, FormattableString.Invariant($"at x_t = {Observed}"));
+        plot.Plot(betas, means, "mean over x_t");
+        plot.Plot(betas, [.. betas.Select(beta => skewness * Math.Pow(beta, 3))], "law of small beta", Color.Ink, dashed: true);
         context.Figure("divergence", figure);
         context.Number("divergence by beta", ByBeta(betas, divergences));
         context.Number("divergence by beta, mean over x_t", ByBeta(betas, means));

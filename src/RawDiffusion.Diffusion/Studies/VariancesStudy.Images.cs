@@ -79,7 +79,8 @@ public sealed partial class VariancesStudy
         var totals = names.ToDictionary(name => name, _ => new double[s_imageSteps.Length]);
         var figure = new Figure { PanelWidth = 440, Title = "drawn digits" };
         Axes axes = figure.AddAxes("bound by number of steps"), terms = figure.AddAxes($"terms of the bound of {ImageSteps} steps");
-        (axes.XLabel, axes.YLabel) = ("log10 of steps", "bits per dimension");
+        axes.LogX = true;
+        (axes.XLabel, axes.YLabel) = ("steps", "bits per dimension");
         (terms.XLabel, terms.YLabel, terms.LogY) = ("step, from the noise to the data", "bits per dimension", true);
         double least = double.PositiveInfinity;
         context.Reporter.Begin("bound", s_imageSteps.Length * names.Length, unit: "bounds");
@@ -117,7 +118,7 @@ public sealed partial class VariancesStudy
         context.Reporter.End();
         foreach (string name in names)
         {
-            axes.Plot([.. s_imageSteps.Select(n => Math.Log10(n))], totals[name], name);
+            axes.Plot([.. s_imageSteps.Select(n => (double)n)], totals[name], name);
             context.Number($"digits, bits per dimension, {name} (by steps {string.Join(", ", s_imageSteps)})", new JsonArray([.. totals[name].Select(value => (JsonNode)value)]));
         }
         context.Figure("digits-bound", figure);

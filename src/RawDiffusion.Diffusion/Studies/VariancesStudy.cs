@@ -78,10 +78,10 @@ public sealed partial class VariancesStudy : Study
         void Plot(string title, Dictionary<string, double[]> bounds)
         {
             var axes = figure.AddAxes(title);
-            (axes.XLabel, axes.YLabel) = ("log10 of steps", "bound above -ln p (nat)");
-            axes.LogY = true;
+            (axes.LogX, axes.LogY) = (true, true);
+            (axes.XLabel, axes.YLabel) = ("steps", "bound above -ln p (nat)");
             foreach (var (name, values) in bounds)
-                axes.Plot([.. s_steps.Select(n => Math.Log10(n))], [.. values.Select(value => value + logDensity)], name, dashed: name == "of each state");
+                axes.Plot([.. s_steps.Select(n => (double)n)], [.. values.Select(value => value + logDensity)], name, dashed: name == "of each state");
             foreach (var (name, values) in bounds)
                 context.Number($"{title}, {name} (nat, by steps {string.Join(", ", s_steps)})", new JsonArray([.. values.Select(value => (JsonNode)value)]));
         }

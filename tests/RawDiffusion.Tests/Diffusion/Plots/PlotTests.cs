@@ -18,6 +18,7 @@ public class PlotTests
     [Theory]
     [InlineData(0.004, 300, 10, "10^{−2} 10^{−1} 10^{0} 10^{1} 10^{2}")]
     [InlineData(0.9, 11, 10, "1 2 5 10")]
+    [InlineData(8.2, 610, 6, "10 20 50 100 200 500")]
     [InlineData(2.1, 4, 5, "2.5 3.0 3.5 4.0")]
     [InlineData(1e-12, 1, 5, "10^{−12} 10^{−9} 10^{−6} 10^{−3} 10^{0}")]
     public void LogarithmicTicksArePowersOfTen(double low, double high, int most, string labels) =>
@@ -133,6 +134,27 @@ public class PlotTests
     }
 
     [Fact]
+    public void OnLogarithmicAxesEqualRatiosAreEquallyFarApart()
+    {
+        // From 1 to 100 on both: ten times as much is half of a box of 400 by 200 pixels.
+        var (x, y) = DrawPoint(2, 3);
+        var (right, up) = DrawPoint(20, 30);
+        Assert.Equal(200, right - x, 0.5);
+        Assert.Equal(100, y - up, 0.5);
+
+        static (double X, double Y) DrawPoint(float x, float y)
+        {
+            var figure = new Figure { PanelWidth = 200, PanelHeight = 100, PixelsPerPoint = 2 };
+            var axes = figure.AddAxes();
+            (axes.LogX, axes.LogY) = (true, true);
+            axes.XLimits = axes.YLimits = (1, 100);
+            axes.Scatter(Tensor.From([x, y], [1, 2]), color: new Color(255, 0, 0), radius: 3, alpha: 1);
+            var (_, atX, atY) = Find(figure.Render(), pixel => pixel[0] > 200 && pixel[1] < 50);
+            return (atX, atY);
+        }
+    }
+
+    [Fact]
     public void WithEqualAspectACircleIsRound()
     {
         var figure = new Figure { PanelWidth = 300, PanelHeight = 150, PixelsPerPoint = 1 };
@@ -176,7 +198,7 @@ public class PlotTests
         figure.AddAxes("no points").Scatter(Tensor.From(ReadOnlySpan<float>.Empty, [0, 2]), "none");
         figure.AddAxes("huge").Plot([0, 1, 2], [-1e300, 1e300, double.NaN]);
         var log = figure.AddAxes("not positive");
-        log.LogY = true;
+        (log.LogX, log.LogY) = (true, true);
         log.PlotSmoothed([0, 1, 2, 3], [1, 0, -1, 10], window: 3, "loss");
         var far = figure.AddAxes("far outside");
         far.YLimits = (0, 1);
@@ -201,6 +223,8 @@ public class PlotTests
         Assert.Throws<ArgumentException>(figure.Render);
         (axes.XLimits, axes.YLimits, axes.LogY) = (null, (0, 1), true);
         Assert.Contains("positive", Assert.Throws<ArgumentException>(figure.Render).Message);
+        (axes.XLimits, axes.YLimits, axes.LogX) = ((-1, 1), null, true);
+        Assert.Contains("XLimits: -1 to 1", Assert.Throws<ArgumentException>(figure.Render).Message);
     }
 
     private static string Labels(IEnumerable<Tick> ticks) => string.Join(' ', ticks.Select(tick => tick.Label));
