@@ -38,7 +38,7 @@ internal sealed record EditingTask(TrainedRun Run, RunConfig Config, int? Label,
     private Denoiser Told(int? label)
     {
         var model = Run.Model;
-        return new Denoiser((x, times) => model.Forward(x, times, Labels(x.Shape[0])), model.Process, model.Parameterisation);
+        return model.Denoiser((x, times) => model.Forward(x, times, Labels(x.Shape[0])));
 
         Tensor? Labels(int images)
         {

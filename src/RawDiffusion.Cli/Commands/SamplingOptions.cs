@@ -8,6 +8,11 @@ namespace RawDiffusion.Cli.Commands;
 /// <summary>The options of commands that sample a trained run; what is not given is as it was at the end of the run.</summary>
 internal sealed class SamplingOptions
 {
+    public const string Samplers =
+        "ddpm (ancestral), ddim, euler, heun, dpm-solver-2m, dpm-solver-2s, dpm-solver-sde-2m, euler-maruyama or predictor-corrector.";
+
+    public const string Grids = "The sampler's times: uniform, quadratic, log-snr or karras.";
+
     private readonly ConfigOptions _config;
     private readonly DeviceOption _device = new();
     private readonly Argument<string> _run = new("RUN") { Description = "Folder of a run, or of one of its checkpoints." };
@@ -18,7 +23,8 @@ internal sealed class SamplingOptions
         _config = new ConfigOptions(command, null)
             .Add<int>("n", "sampling.count", "Number of samples.")
             .Add<int>("steps", "sampling.steps", "Steps of the sampler.")
-            .Add<string>("sampler", "sampling.sampler", "ddpm (ancestral) or ddim.")
+            .Add<string>("sampler", "sampling.sampler", Samplers)
+            .Add<string>("grid", "sampling.grid", Grids)
             .Add<double>("eta", "sampling.eta", "DDIM's eta: 0 deterministic, 1 like ddpm.")
             .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
             .AddScales("guidance-of", "sampling.guidanceOf", "Scales of single attributes: colour=3,style=1.5.")

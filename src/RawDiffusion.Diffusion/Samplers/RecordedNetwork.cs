@@ -17,7 +17,7 @@ public sealed class RecordedNetwork : IDisposable
     private Tensor? _x, _times, _y;
     private StepGraph? _graph;
 
-    /// <param name="network">A network that reads nothing from the device and answers in the shape and type of x.</param>
+    /// <param name="network">A network that reads nothing from the device.</param>
     public RecordedNetwork(DenoisingNetwork network) => _network = network;
 
     /// <summary>Whether a call is one launch by now.</summary>
@@ -42,13 +42,18 @@ public sealed class RecordedNetwork : IDisposable
     {
         _graph?.Dispose();
         _x = MemoryScope.KeepForever(x.Clone());
-        _y = MemoryScope.KeepForever(x.Clone());
+        _y = null;
         _times = MemoryScope.KeepForever(times.Clone());
         _graph = new StepGraph(x.Device, () =>
         {
             using var noGrad = new NoGrad();
             using var scope = new MemoryScope();
-            _y.CopyFrom(_network(_x, _times));
+            var answer = _network(_x, _times);
+            // The first time, which is not recorded yet, shows what shape answers have: with a learned variance, twice the channels.
+            if (_y is null)
+                _y = MemoryScope.KeepForever(answer.Clone());
+            else
+                _y.CopyFrom(answer);
         });
     }
 }

@@ -38,17 +38,11 @@ public sealed class DiffusionModel
         LabelKinds = Told(config);
         Classes = LabelKinds.Count == 0 ? 0 : LabelKinds[0].Values.Count;
         Labels = TableOf(LabelKinds);
-        Process = config.Process.Schedule switch
-        {
-            "cosine" => new CosineSchedule(),
-            _ => new LinearSchedule(),
-        };
-        Parameterisation = config.Process.Parameterisation switch
-        {
-            "x0" => Parameterisation.X0,
-            "velocity" => Parameterisation.Velocity,
-            _ => Parameterisation.Epsilon,
-        };
+        Process = Vocabulary.Processes[config.Process.Schedule]();
+        Parameterisation = Vocabulary.Parameterisations[config.Process.Parameterisation];
+        LearnsVariance = config.Process.LearnVariance;
+        // Runs of before it was noted down have no use for it.
+        DataStandardDeviation = config.Data.StandardDeviation ?? 1;
         var precision = Precisions.Parse(config.Precision);
         if (!device.Precisions.Contains(precision))
         {
@@ -60,7 +54,7 @@ public sealed class DiffusionModel
         int labels = Labels?.Rows ?? 0;
         if (config.Model.Mlp is { } mlp)
         {
-            var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels);
+            var network = new MlpDenoiser(generator, device, SampleShape.Count, mlp.Width, mlp.Layers, mlp.TimeWidth, labels, Outputs(config, SampleShape.Count));
             (Network, Forward, Files) = (network, InPrecision(network.Forward, precision), WeightFiles.Plain(network));
         }
         else
@@ -85,9 +79,12 @@ public sealed class DiffusionModel
         int? labels = TableOf(Told(config))?.Rows;
         return config.Model with
         {
-            Unet2d = unet with { SampleSize = [shape[0], shape[1]], InChannels = shape[2], OutChannels = shape[2], NumClassEmbeds = labels },
+            Unet2d = unet with { SampleSize = [shape[0], shape[1]], InChannels = shape[2], OutChannels = Outputs(config, shape[2]), NumClassEmbeds = labels },
         };
     }
+
+    // With a learned variance each channel has a second one that says it.
+    private static int Outputs(RunConfig config, int channels) => config.Process.LearnVariance ? 2 * channels : channels;
 
     /// <summary>What the network is told: nothing, the class, or all that is said of a sample.</summary>
     private static IReadOnlyList<LabelKind> Told(RunConfig config)
@@ -118,6 +115,12 @@ public sealed class DiffusionModel
 
     public Parameterisation Parameterisation { get; }
 
+    /// <summary>Whether the network says the variance of the reverse steps too.</summary>
+    public bool LearnsVariance { get; }
+
+    /// <summary>That of the numbers of the data, for <see cref="Parameterisation.Preconditioned"/>.</summary>
+    public double DataStandardDeviation { get; }
+
     /// <summary>The shape of one sample.</summary>
     public Shape SampleShape { get; }
 
@@ -135,6 +138,9 @@ public sealed class DiffusionModel
 
     /// <summary>How often samplers have asked the network.</summary>
     public int Evaluations { get; private set; }
+
+    /// <summary>The denoiser of the network, or of one made of it: told labels, or recorded.</summary>
+    public Denoiser Denoiser(DenoisingNetwork network) => new(network, Process, Parameterisation, DataStandardDeviation, LearnsVariance);
 
     /// <summary>Makes the untrained model of a configuration whose data section says what the data are.</summary>
     /// <exception cref="ConfigException">The network does not suit the data.</exception>
@@ -209,12 +215,8 @@ public sealed class DiffusionModel
         using var guided = new GuidedDenoiser(this, values, sampling, _device);
         var denoiser = guided.Denoiser;
         var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
-        watch?.Invoke(1, x);
-        double[] times = TimeGrid.Uniform(sampling.Steps);
-        double clip = sampling.ClipX0 ?? double.PositiveInfinity;
-        var samples = sampling.Sampler == "ddim"
-            ? Sampler.Ddim(denoiser, x, times, generator, sampling.Eta, clip, Watch)
-            : Sampler.Ddpm(denoiser, x, times, generator, clipX0: clip, callback: Watch);
+        watch?.Invoke(Process.EndTime, x);
+        var samples = NamedSampler.Run(sampling, denoiser, x, generator, Watch);
         Evaluations += denoiser.Evaluations;
         return samples;
 

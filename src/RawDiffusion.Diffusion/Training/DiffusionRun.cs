@@ -53,6 +53,7 @@ public sealed class DiffusionRun
             {
                 Directory = FullPath(config.Data.Directory),
                 Shape = data.SampleShape.ToArray(),
+                StandardDeviation = StandardDeviation(data, config.Seed),
                 Classes = data.Classes,
                 Labels = [.. data.LabelKinds.Select(kind => new LabelConfig { Name = kind.Name, Values = kind.Values })],
             },
@@ -86,6 +87,13 @@ public sealed class DiffusionRun
     internal static ITrainingData OpenData(RunConfig config, IRunReporter? reporter = null, CancellationToken stop = default) =>
         DataSets.Open(config.Data.Name, DownloadReport.Options(config.Data.Directory, config.Data.Offline, reporter, stop));
 
+    // Of the batches that the training begins with; two thousand images say it to a part in a hundred.
+    private static double StandardDeviation(ITrainingData data, ulong seed)
+    {
+        using var scope = new MemoryScope();
+        return data.Draw(0, 2000, seed, RawDiffusion.Device.Cpu).X.Std().Item();
+    }
+
     // A run can be gone on with from another folder than it was begun in.
     private static string? FullPath(string? directory) => directory is null ? null : Path.GetFullPath(directory);
 
@@ -99,8 +107,8 @@ public sealed class DiffusionRun
         string where = resumed ? $", from step {state.Step}" : "";
         _reporter.Line($"{_config.Preset} on {_device.Name}, seed {_config.Seed}{where} -> {_folder.Path}");
 
-        var schedule = new DiscreteSchedule(_model.Process, device: _device);
-        using var fused = FusedTraining.Create(_config, _model, _data, schedule, noise, state, _reporter.Line);
+        var objective = new TrainingObjective(training, _model, noise, _device);
+        using var fused = FusedTraining.Create(_config, _model, _data, objective.Schedule, noise, state, _reporter.Line);
         if (resumed || fused is not null)
         {
             var earlier = resumed ? _config.History : [];
@@ -112,7 +120,7 @@ public sealed class DiffusionRun
                 // Labels are looked at on their way, which must not wait for the device.
                 var batch = _data.Draw(first, count, _config.Seed, _model.Labels is null ? _device : Device.Cpu);
                 var labels = _model.Labels is null ? null : Told(batch, labelDropout);
-                return new NoisedBatch(_model.Forward, schedule, batch.X.To(_device), labels, noise, _model.Parameterisation);
+                return objective.Batch(batch.X.To(_device), labels);
             },
             _reporter, stop, () => Preview(state), fused);
         if (end == TrainingEnd.Stopped)

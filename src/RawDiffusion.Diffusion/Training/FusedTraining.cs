@@ -39,6 +39,8 @@ internal static class FusedTraining
             return No("the network must be an mlp that is told no classes", out obstacle);
         if (data is not PointData { Distribution: GaussianMixture mixture } points)
             return No($"the kernel draws mixtures of Gaussians only, and {data.Name} is none", out obstacle);
+        if (!TrainingObjective.IsSimple(config.Training, model))
+            return No("the kernel knows L_simple at equally likely steps only", out obstacle);
         if (config.Precision != "fp32")
             return No($"the kernel computes in fp32, not in {config.Precision}", out obstacle);
         if (config.Training.DetectAnomaly)

@@ -51,6 +51,6 @@ internal sealed class GuidedDenoiser : IDisposable
     {
         var recorded = new RecordedNetwork(network);
         _networks.Add(recorded);
-        return new Denoiser(recorded.Forward, model.Process, model.Parameterisation);
+        return model.Denoiser(recorded.Forward);
     }
 }

@@ -34,8 +34,9 @@ public sealed class Pictures
     /// <summary>A quick sampling for pictures during training.</summary>
     public SamplingConfig PreviewSampling(SamplingConfig sampling) => sampling with
     {
-        Sampler = "ddim",
+        Sampler = Vocabulary.EndsWithoutSignal(_model.Process) ? "euler" : "ddim",
         Eta = 0,
+        Grid = "uniform",
         Steps = Math.Min(PreviewSteps, sampling.Steps),
         Count = Math.Min(sampling.Count, Count(_model)),
     };

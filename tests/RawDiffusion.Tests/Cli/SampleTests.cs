@@ -89,7 +89,7 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
     [InlineData("--n 0", "n must be at least 1, not 0")]
     [InlineData("--steps 0", "steps must be at least 1, not 0")]
     [InlineData("--eta 2", "eta must be in [0, 1], not 2")]
-    [InlineData("--sampler magic", "unknown sampler 'magic'; there are: ddpm, ddim")]
+    [InlineData("--sampler magic", "unknown sampler 'magic'; there are: ddpm, ddim, euler, heun, dpm-solver-2m, dpm-solver-2s, dpm-solver-sde-2m, euler-maruyama, predictor-corrector")]
     [InlineData("--trajectory /nowhere/x.gif", "/nowhere/x.gif: there is no such folder to write to")]
     public void Wrong_settings_are_named(string options, string expected) =>
         Assert.Equal($"rawdiffusion: {expected}\n", Fail(["sample", runs.Points, .. options.Split(' ')]));

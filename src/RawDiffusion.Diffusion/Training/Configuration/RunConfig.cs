@@ -98,6 +98,9 @@ public sealed record DataConfig
     /// <summary>The shape of a sample, noted down by the run so that samples can be drawn without the data.</summary>
     public IReadOnlyList<int>? Shape { get; init; }
 
+    /// <summary>The standard deviation of their numbers, noted down likewise.</summary>
+    public double? StandardDeviation { get; init; }
+
     /// <summary>Number of classes, noted down likewise; 0 for none.</summary>
     public int Classes { get; init; }
 
@@ -144,11 +147,20 @@ public sealed record MlpConfig
 /// <summary>The forward process and what the network says about it.</summary>
 public sealed record ProcessConfig
 {
-    /// <summary>The noise schedule: <c>linear</c> or <c>cosine</c>.</summary>
+    /// <summary>The noise schedule: <c>linear</c>, <c>cosine</c>, <c>sigmoid</c>, <c>sub-vp</c> or <c>flow</c> (straight lines).</summary>
     public string Schedule { get; init; } = "linear";
 
-    /// <summary>What the network predicts: <c>epsilon</c>, <c>x0</c> or <c>velocity</c>.</summary>
+    /// <summary>
+    /// What the network predicts: <c>epsilon</c>, <c>x0</c>, <c>velocity</c>, <c>score</c>, <c>flow-velocity</c> or <c>preconditioned</c> (EDM);
+    /// see <see cref="Diffusion.Parameterisation"/>.
+    /// </summary>
     public string Parameterisation { get; init; } = "epsilon";
+
+    /// <summary>
+    /// Whether the network learns the variance of the reverse steps besides, by the hybrid objective (<see cref="Objectives.HybridBatch"/>).
+    /// Only <c>ddpm</c> makes use of it.
+    /// </summary>
+    public bool LearnVariance { get; init; }
 }
 
 /// <summary>The training. A step is one change of the weights; a batch is what it learns from.</summary>
@@ -164,6 +176,15 @@ public sealed record TrainingConfig
 
     /// <summary>The batch goes through the network in so many parts, which takes less memory and gives the same result up to rounding.</summary>
     public int Accumulate { get; init; } = 1;
+
+    /// <summary>
+    /// How much errors count: <c>plain</c>, those of what the network says as they are, or by <see cref="Objectives.LossWeights"/> as
+    /// <c>simple</c>, <c>velocity</c>, <c>min-snr</c>, <c>p2</c>, <c>edm</c> or <c>likelihood</c>.
+    /// </summary>
+    public string Weight { get; init; } = "plain";
+
+    /// <summary>Which times are asked about: all equally often (<c>uniform</c>), or all logarithms of sigma / alpha (<c>log-snr</c>).</summary>
+    public string Times { get; init; } = "uniform";
 
     /// <summary>The largest learning rate.</summary>
     public double LearningRate { get; init; } = 1e-3;
@@ -226,8 +247,14 @@ public sealed record TrainingConfig
 /// <summary>The sampling at the end of a run.</summary>
 public sealed record SamplingConfig
 {
-    /// <summary><c>ddpm</c> (ancestral) or <c>ddim</c>.</summary>
+    /// <summary>
+    /// <c>ddpm</c> (ancestral), <c>ddim</c>, <c>euler</c>, <c>heun</c>, <c>dpm-solver-2m</c>, <c>dpm-solver-2s</c>, <c>dpm-solver-sde-2m</c>,
+    /// <c>euler-maruyama</c> or <c>predictor-corrector</c>; see <see cref="Samplers.Sampler"/>.
+    /// </summary>
     public string Sampler { get; init; } = "ddpm";
+
+    /// <summary>The sampler's times: <c>uniform</c>, <c>quadratic</c>, <c>log-snr</c> or <c>karras</c>; see <see cref="Processes.TimeGrid"/>.</summary>
+    public string Grid { get; init; } = "uniform";
 
     public int Steps { get; init; } = 250;
 

@@ -26,10 +26,14 @@ internal static class RunConfigChecks
         }
         if (config.Model.Attributes && !config.Model.Conditional)
             throw new ConfigException("model.attributes", " are told to a conditional network; give --conditional too");
-        OneOf("process.schedule", config.Process.Schedule, "linear", "cosine");
-        OneOf("process.parameterisation", config.Process.Parameterisation, "epsilon", "x0", "velocity");
+        OneOf("process.schedule", config.Process.Schedule, Vocabulary.Processes.Keys);
+        OneOf("process.parameterisation", config.Process.Parameterisation, Vocabulary.Parameterisations.Keys);
+        if (config.Data.StandardDeviation is { } deviation)
+            Positive("data.standardDeviation", deviation);
         Check(config.Training);
         Check(config.Sampling);
+        CheckObjective(config);
+        CheckEnd(config);
         CheckGuidance(config);
         Whole("evaluation.classifierSteps", config.Evaluation.ClassifierSteps, 1, MostSteps);
     }
@@ -43,6 +47,8 @@ internal static class RunConfigChecks
             throw new ConfigException("training.accumulate", $" must divide the batch of {training.Batch}, which {training.Accumulate} does not");
         if (training.TimeLimit is { } limit)
             Positive("training.timeLimit", limit);
+        OneOf("training.weight", training.Weight, Vocabulary.Weights.Keys);
+        OneOf("training.times", training.Times, Vocabulary.Times.Keys);
         Positive("training.learningRate", training.LearningRate);
         OneOf("training.learningRateSchedule", training.LearningRateSchedule, "constant", "linear", "cosine");
         Whole("training.warmup", training.Warmup, 0, MostSteps);
@@ -67,7 +73,8 @@ internal static class RunConfigChecks
 
     public static void Check(SamplingConfig sampling)
     {
-        OneOf("sampling.sampler", sampling.Sampler, "ddpm", "ddim");
+        OneOf("sampling.sampler", sampling.Sampler, NamedSampler.All.Keys);
+        OneOf("sampling.grid", sampling.Grid, Vocabulary.Grids.Keys);
         Whole("sampling.steps", sampling.Steps, 1, MostSamplingSteps);
         Whole("sampling.count", sampling.Count, 1, MostSamples);
         if (!(sampling.Eta is >= 0 and <= 1))
@@ -88,6 +95,37 @@ internal static class RunConfigChecks
             throw Wrong("sampling.guidanceRescale", "must be in [0, 1]", sampling.GuidanceRescale);
         if (sampling.ClipX0 is { } limit)
             Positive("sampling.clipX0", limit);
+    }
+
+    private static void CheckObjective(RunConfig config)
+    {
+        var training = config.Training;
+        if (config.Process.LearnVariance && (training.Weight != Vocabulary.PlainWeight || training.Times != Vocabulary.UniformTimes))
+        {
+            string key = training.Weight != Vocabulary.PlainWeight ? "training.weight" : "training.times";
+            throw new ConfigException(key, " cannot be chosen where the variance is learned: the hybrid objective has its own");
+        }
+        if (config.Process.Parameterisation == "score" && training.Weight == Vocabulary.PlainWeight)
+            throw new ConfigException("training.weight", " plain is no measure of a score's errors, which are largest where there is least noise; give simple or another");
+    }
+
+    /// <summary>At the end of straight lines there is no signal: not all can be asked, nor begin, there.</summary>
+    private static void CheckEnd(RunConfig config)
+    {
+        if (!Vocabulary.EndsWithoutSignal(Vocabulary.Processes[config.Process.Schedule]()))
+            return;
+        string ends = $"the schedule {config.Process.Schedule} ends without a signal";
+        if (config.Process.Parameterisation is not ("x0" or "velocity" or "flow-velocity"))
+            throw new ConfigException("process.parameterisation", $" {config.Process.Parameterisation} says nothing of x0 there: {ends}; give flow-velocity, velocity or x0");
+        if (config.Process.LearnVariance)
+            throw new ConfigException("process.learnVariance", $" is for ddpm, which cannot start there: {ends}");
+        if (!NamedSampler.All[config.Sampling.Sampler].StartsWithoutSignal)
+        {
+            var able = NamedSampler.All.Where(named => named.Value.StartsWithoutSignal).Select(named => named.Key);
+            throw new ConfigException("sampling.sampler", $" {config.Sampling.Sampler} cannot start there: {ends}; give {string.Join(" or ", able)}");
+        }
+        if (config.Sampling.Grid is "log-snr" or "karras")
+            throw new ConfigException("sampling.grid", $" {config.Sampling.Grid} has no first step: {ends}; give uniform or quadratic");
     }
 
     /// <summary>Guidance takes a network that knows a sample both with its class and without.</summary>
@@ -134,7 +172,7 @@ internal static class RunConfigChecks
             throw Wrong(key, "must be in [0, 1)", value);
     }
 
-    private static void OneOf(string key, string value, params string[] known)
+    private static void OneOf(string key, string value, params IEnumerable<string> known)
     {
         if (!known.Contains(value))
             throw new ConfigException(key, $" {FileFormatException.Quote(value)}; there are: {string.Join(", ", known)}", "unknown ");

@@ -49,6 +49,22 @@ public sealed class EmulatedTrainingTests : IDisposable
         AssertClose(Images(Device.Cpu).Train(8), Images(s_emulated.Device, graph).Train(8));
     }
 
+    /// <summary>Whatever the host decides about a batch is copied to where a recorded step reads it, for every objective there is.</summary>
+    [SkippableTheory]
+    [InlineData("""{ "process": { "learnVariance": true } }""")]
+    [InlineData("""{ "process": { "schedule": "flow", "parameterisation": "flow-velocity" }, "sampling": { "sampler": "euler" } }""")]
+    [InlineData("""{ "process": { "parameterisation": "preconditioned" }, "training": { "weight": "edm", "times": "log-snr" } }""")]
+    [InlineData("""{ "process": { "parameterisation": "score" }, "training": { "weight": "min-snr", "accumulate": 2 } }""")]
+    public void Every_objective_trains_as_on_the_cpu(string settings)
+    {
+        TestNvrtc.Require();
+        var config = TinyRun.Config.With(TinyRun.Json(settings));
+        config.Check();
+        var expected = Configured(config, Device.Cpu).Train(12);
+        AssertClose(expected, Configured(config, s_emulated.Device).Train(12));
+        AssertClose(expected, Configured(config, s_emulated.Device, graph: true).Train(12));
+    }
+
     /// <summary>Times become rows of a table, and labels become times: on the device, so that a step can be recorded.</summary>
     [SkippableTheory]
     [InlineData("learned", null)]
@@ -179,6 +195,18 @@ public sealed class EmulatedTrainingTests : IDisposable
             model, WeightFiles.Plain(model), new AdamW(model), new Ema(model), ("noise", noise));
         return new Learner(state, new TrainingConfig { Batch = 64, Warmup = 0, LearningRate = 2e-3 }, graph,
             (first, count) => new NoisedBatch(model.Forward, schedule, data.Draw(first, count, 0, device).X, null, noise));
+    }
+
+    /// <summary>What a configuration says is learned, of points.</summary>
+    private static Learner Configured(RunConfig config, Backend device, bool graph = false)
+    {
+        var data = new PointData("eight-gaussians", new EightGaussians());
+        var model = DiffusionModel.Create(config with { Data = config.Data with { Shape = [2], StandardDeviation = 1.4 } }, device);
+        var noise = new Generator(2);
+        var state = TrainingState.New(model.Network, model.Files, config.Training, ("noise", noise));
+        var objective = new TrainingObjective(config.Training, model, noise, device);
+        return new Learner(
+            state, config.Training with { Warmup = 0 }, graph, (first, count) => objective.Batch(data.Draw(first, count, 0, device).X, null));
     }
 
     private static Learner Images(Backend device, bool graph = false, int parts = 1, Func<UNet2DConfig, UNet2DConfig>? change = null)

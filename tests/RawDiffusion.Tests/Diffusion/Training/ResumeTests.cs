@@ -84,6 +84,9 @@ public sealed class ResumeTests(ResumeTests.StraightRun straight) : IClassFixtur
     [InlineData("""{ "training": { "accumulate": 4, "emaDecay": null, "clipNorm": null, "overfitBatches": 2, "learningRateSchedule": "linear" } }""")]
     [InlineData("""{ "process": { "parameterisation": "velocity", "schedule": "cosine" }, "sampling": { "sampler": "ddim", "eta": 0.5 } }""")]
     [InlineData("""{ "device": "reference" }""")]
+    [InlineData("""{ "process": { "schedule": "cosine", "learnVariance": true } }""")]
+    [InlineData("""{ "process": { "schedule": "flow", "parameterisation": "flow-velocity" }, "sampling": { "sampler": "dpm-solver-2m", "grid": "quadratic" } }""")]
+    [InlineData("""{ "process": { "parameterisation": "preconditioned" }, "training": { "weight": "edm", "times": "log-snr", "accumulate": 2 }, "sampling": { "sampler": "heun", "grid": "karras" } }""")]
     public void Whatever_the_settings_are(string settings)
     {
         var config = TinyRun.Config.With(TinyRun.Json(settings));
