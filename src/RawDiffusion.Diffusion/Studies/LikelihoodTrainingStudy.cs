@@ -22,6 +22,13 @@ public sealed class LikelihoodTrainingStudy : Study
 
     public override string Lesson => "L_simple asks mostly about loud noise; weights and times that bound the likelihood give the same network a higher one.";
 
+    public override string Tried =>
+        "linear and cosine schedules; 1,000 to 6,000 steps of training; first times whose noise is from 1e-3 up to a quarter and more of the data's own; "
+        + "the network told the time or the log-SNR. The gain in the flow's likelihood shrinks as training gets longer, the gain in the bound stays near "
+        + "0.05 nat. Told the log-SNR, the network trained with likelihood weights even got a worse likelihood of the flow, by 0.07 nat at seed 0, while its "
+        + "bound was 0.03 nat better. The reason: likelihood weights bound the likelihood of the reverse SDE, and first-order score matching does not control "
+        + "that of the probability flow (Lu et al. 2022, Maximum likelihood training for score-based diffusion ODEs by high-order denoising score matching).";
+
     public override void Run(StudyContext context)
     {
         // Equal steps of its time, unlike those of the cosine schedule, hardly ever ask about the noise that the data's spread is as large as.

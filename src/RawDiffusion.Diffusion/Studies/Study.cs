@@ -21,6 +21,9 @@ public abstract class Study
     /// <summary>Whether it needs handwritten digits and trains networks of images, which takes minutes and not seconds.</summary>
     public virtual bool NeedsImages => false;
 
+    /// <summary>For a study that misses a criterion: what was tried to meet it, and why it may be missed; null where there is nothing to say.</summary>
+    public virtual string? Tried => null;
+
     /// <summary>Makes the measurements and tells the context of them.</summary>
     public abstract void Run(StudyContext context);
 
@@ -176,6 +179,7 @@ public sealed class StudyContext(string folder, StudySettings settings)
             Full = !settings.Quick,
             Seconds = Math.Round(elapsed.TotalSeconds, 1),
             Criteria = _criteria,
+            Tried = _criteria.All(criterion => criterion.Met) ? null : study.Tried,
         };
         AtomicFile.WriteAllText(Path.Combine(folder, StudyRecord.FileName), record.ToJson(_numbers).ToJsonString(s_json) + "\n");
     }

@@ -32,6 +32,9 @@ public sealed record StudyRecord
 
     public IReadOnlyList<Criterion> Criteria { get; init; } = [];
 
+    /// <summary>What was tried, where a criterion was missed and the study has something to say of it.</summary>
+    public string? Tried { get; init; }
+
     internal JsonObject ToJson(JsonNode numbers)
     {
         var json = new JsonObject
@@ -54,6 +57,8 @@ public sealed record StudyRecord
             })]),
             ["numbers"] = numbers.DeepClone(),
         };
+        if (Tried is not null)
+            json.Insert(json.IndexOf("numbers"), "tried", Tried);
         if (Error is not null)
             json.Insert(3, "error", Error);
         return json;
@@ -84,16 +89,20 @@ public sealed record StudyRecord
                 Date = Text(json, "date"),
                 Full = json["full"]?.GetValue<bool>() ?? false,
                 Seconds = json["seconds"]?.GetValue<double>() ?? 0,
-                Criteria = [.. (json["criteria"]?.AsArray() ?? []).Select(c => new Criterion(
-                    Text(c!, "what"), Text(c!, "measured"), Text(c!, "bound"), c!["met"]?.GetValue<bool>() ?? false))],
+                Criteria = [.. (json["criteria"]?.AsArray() ?? []).Select(CriterionOf)],
+                Tried = json["tried"]?.GetValue<string>(),
             };
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException or FormatException or IOException or UnauthorizedAccessException)
         {
             string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
             return new StudyRecord { Study = name, State = StudyState.Failed, Error = $"{FileName} cannot be read: {e.Message}" };
         }
     }
+
+    private static Criterion CriterionOf(JsonNode? json) => json is JsonObject
+        ? new Criterion(Text(json, "what"), Text(json, "measured"), Text(json, "bound"), json["met"]?.GetValue<bool>() ?? false)
+        : throw new FormatException("a criterion is no object");
 
     private static string Text(JsonNode json, string key) => json[key]?.GetValue<string>() ?? "";
 

@@ -84,6 +84,8 @@ public static class StudyTable
             page.Append($"\n## {record.Study}\n\n");
             if (record.Lesson.Length > 0)
                 page.Append(record.Lesson).Append("\n\n");
+            if (record.Tried is { } tried && record.Criteria.Any(criterion => !criterion.Met))
+                page.Append("A criterion is missed. What was tried: ").Append(tried.ReplaceLineEndings(" ")).Append("\n\n");
             page.Append($"Numbers: [{StudyRecord.FileName}]({Link(folder, StudyRecord.FileName)})\n");
             foreach (string picture in Directory.GetFiles(path, "*.png").Select(file => Path.GetFileName(file)).Order(StringComparer.Ordinal))
                 page.Append($"\n![{Path.GetFileNameWithoutExtension(picture)}]({Link(folder, picture)})\n");

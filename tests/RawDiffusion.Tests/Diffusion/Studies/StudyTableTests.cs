@@ -116,6 +116,8 @@ public sealed class StudyTableTests : IDisposable
     [InlineData("{ \"study\": \"samp")]
     [InlineData("{ \"study\": 3 }")]
     [InlineData("{ \"study\": \"samplers\", \"criteria\": { \"what\": 1 } }")]
+    [InlineData("{ \"study\": \"samplers\", \"criteria\": [null] }")]
+    [InlineData("{ \"study\": \"samplers\", \"study\": \"samplers\" }")]
     [InlineData("")]
     public void A_damaged_file_has_its_row(string contents)
     {
@@ -141,6 +143,33 @@ public sealed class StudyTableTests : IDisposable
         var record = StudyRecord.Read(Path.Combine(_folder.Path, "numbers"))!;
         Assert.Equal(("numbers", StudyState.Finished, "cpu", false), (record.Study, record.State, record.Device, record.Full));
         Assert.Equal(new Criterion("close", "1", "2 +- 0.5", false), Assert.Single(record.Criteria));
+    }
+
+    [Fact]
+    public void What_was_tried_is_told_where_a_criterion_is_missed_and_only_there()
+    {
+        const string Tried = "more steps,\nto no avail";
+        Run(
+            new Measured("missed", context => context.AtMost("one", 3, 2), Tried),
+            new Measured("met", context => context.AtMost("one", 1, 2), Tried),
+            new Measured("silent", context => context.AtMost("one", 3, 2)));
+        string page = Page();
+        Assert.Equal(2, page.Split("What was tried: more steps, to no avail\n").Length);
+        Assert.Contains("What was tried", page[page.IndexOf("## missed", StringComparison.Ordinal)..page.IndexOf("## silent", StringComparison.Ordinal)]);
+        Assert.Equal([Tried, null, null], new[] { "missed", "met", "silent" }.Select(name => StudyRecord.Read(Path.Combine(_folder.Path, name))!.Tried));
+    }
+
+    /// <summary>Files of before there was anything to say of what was tried.</summary>
+    [Fact]
+    public void A_file_that_does_not_say_what_was_tried_is_read()
+    {
+        string old = Directory.CreateDirectory(Path.Combine(_folder.Path, "old")).FullName;
+        File.WriteAllText(
+            Path.Combine(old, "metrics.json"),
+            """{ "study": "old", "state": "finished", "criteria": [{ "what": "one", "measured": "3", "bound": "<= 2", "met": false }], "numbers": {} }""");
+        StudyTable.Write(_folder.Path);
+        Assert.Contains("| one | 3 | <= 2 | **FAILED** |", Page());
+        Assert.DoesNotContain("What was tried", Page());
     }
 
     [Fact]
@@ -178,11 +207,13 @@ public sealed class StudyTableTests : IDisposable
         return figure;
     }
 
-    private sealed class Measured(string name, Action<StudyContext> run) : Study
+    private sealed class Measured(string name, Action<StudyContext> run, string? tried = null) : Study
     {
         public override string Name => name;
 
         public override string Lesson => "Something is measured.";
+
+        public override string? Tried => tried;
 
         public override void Run(StudyContext context) => run(context);
     }
