@@ -24,18 +24,22 @@ public static class ImageSimilarity
 
     /// <summary>
     /// The structural similarity (Wang et al. 2004, equation 13), averaged over all windows of 11 x 11 pixels with Gaussian weights that lie
-    /// within the image, over channels and over images: 1 for equal ones.
+    /// within the image, over channels and over images: 1 for equal ones. It is of intensities, which are 0 where it is black, so the same
+    /// images in [-1, 1] and in [0, 1] have the same.
     /// </summary>
     /// <param name="x">[N, H, W, C] with H and W of at least 11.</param>
     /// <param name="range">The distance from black to white.</param>
+    /// <param name="black">Which value is black: -1 for images in [-1, 1].</param>
     /// <exception cref="ArgumentException">The shapes differ, or the images are smaller than a window.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">The range is not positive.</exception>
-    public static double StructuralSimilarity(Tensor x, Tensor y, double range = 2)
+    /// <exception cref="ArgumentOutOfRangeException">The range is not positive, or black is not finite.</exception>
+    public static double StructuralSimilarity(Tensor x, Tensor y, double range = 2, double black = -1)
     {
         if (x.Shape != y.Shape || x.Rank != 4 || x.Shape[1] < Window || x.Shape[2] < Window || x.Count == 0)
             throw new ArgumentException($"StructuralSimilarity: expected images [N, H, W, C] of one shape, at least {Window} pixels high and wide, got {x.Shape} and {y.Shape}.");
         CheckRange(range);
-        double[] a = x.ToDoubleArray(), b = y.ToDoubleArray(), weights = Weights();
+        if (!double.IsFinite(black))
+            throw new ArgumentOutOfRangeException(nameof(black), $"the value of black must be finite, not {black}");
+        double[] a = Array.ConvertAll(x.ToDoubleArray(), value => value - black), b = Array.ConvertAll(y.ToDoubleArray(), value => value - black), weights = Weights();
         int n = x.Shape[0], height = x.Shape[1], width = x.Shape[2], channels = x.Shape[3];
         double sum = 0, c1 = C1 * range * range, c2 = C2 * range * range;
         long count = 0;

@@ -227,15 +227,17 @@ public class FeatureMetricsTests
     /// <summary>
     /// One window of stripes c + s p with p = -1 left of the middle column, 0 in it and 1 right of it: its mean is c, its variance s^2 v and
     /// its covariance with another s s' v, where v is 1 less the middle column's weight, 1 / (1 + 2 (e^-2/9 + e^-8/9 + e^-2 + e^-32/9 + e^-50/9))
-    /// = 0.266012.
+    /// = 0.266012. Means are those of intensities: the distance to black.
     /// </summary>
     [Fact]
     public void The_structural_similarity_is_that_computed_by_hand()
     {
         const double v = 1 - 0.26601172486179436, c1 = 0.0004, c2 = 0.0036;
         const double c = 0.2, s = 0.3, d = -0.1, t = 0.5;
-        double expected = (2 * c * d + c1) * (2 * s * t * v + c2) / ((c * c + d * d + c1) * ((s * s + t * t) * v + c2));
-        Assert.Equal(expected, ImageSimilarity.StructuralSimilarity(Stripes(c, s), Stripes(d, t)), 1e-9);
+        Assert.Equal(Expected(c + 1, d + 1), ImageSimilarity.StructuralSimilarity(Stripes(c, s), Stripes(d, t)), 1e-9);
+        Assert.Equal(Expected(c, d), ImageSimilarity.StructuralSimilarity(Stripes(c, s), Stripes(d, t), black: 0), 1e-9);
+
+        static double Expected(double a, double b) => (2 * a * b + c1) * (2 * s * t * v + c2) / ((a * a + b * b + c1) * ((s * s + t * t) * v + c2));
 
         static Tensor Stripes(double mean, double height)
         {

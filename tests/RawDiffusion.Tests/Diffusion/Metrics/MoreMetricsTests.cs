@@ -89,10 +89,14 @@ public class MoreMetricsTests
         Assert.Equal(1, ImageSimilarity.StructuralSimilarity(x, x), 1e-12);
         double little = ImageSimilarity.StructuralSimilarity(x, x + Normal(2, x.Shape, 0.1)), much = ImageSimilarity.StructuralSimilarity(x, x + Normal(2, x.Shape, 0.5));
         Assert.True(1 > little && little > much && much > 0, $"{little} {much}");
-        // Constant images a and b: only the means count.
+        // Constant images a and b: only the means count, which are 1.5 and 0.75 above black.
         Tensor a = Tensor.Full([1, 11, 11, 1], 0.5, Device.Reference), b = Tensor.Full([1, 11, 11, 1], -0.25, Device.Reference);
         double c1 = Math.Pow(0.01 * 2, 2);
-        Assert.Equal((2 * 0.5 * -0.25 + c1) / (0.25 + 0.0625 + c1), ImageSimilarity.StructuralSimilarity(a, b), 1e-9);
+        Assert.Equal((2 * 1.5 * 0.75 + c1) / (2.25 + 0.5625 + c1), ImageSimilarity.StructuralSimilarity(a, b), 1e-9);
+        // How an image is told does not matter.
+        var other = x + Normal(3, x.Shape, 0.2);
+        Assert.Equal(
+            ImageSimilarity.StructuralSimilarity(x, other), ImageSimilarity.StructuralSimilarity(x * 0.5 + 0.5, other * 0.5 + 0.5, range: 1, black: 0), 1e-9);
     }
 
     [Fact]
