@@ -93,7 +93,7 @@ public static class Inpainting
                 {
                     x0 = denoiser.X0(leaf, t);
                     // Samples do not see each other, so the gradient of the sum holds that of each.
-                    error = ((known.X - x0) * known.Mask).Square().Sum();
+                    error = (known.X - x0 * known.Mask).Square().Sum();
                 }
                 var gradient = Autograd.Grad(error, [leaf])[0]!;
                 return x0.Detach() - gradient * (0.5 * weight * denoiser.Process.Alpha(t));

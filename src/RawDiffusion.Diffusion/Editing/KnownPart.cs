@@ -23,10 +23,12 @@ public sealed class KnownPart
             if (value is not (0 or 1))
                 throw new ArgumentException($"a mask is 1 where a sample is known and 0 where it is not; this one has the value {value}");
         }
-        (X, Mask) = (x, mask.BroadcastTo(x.Shape));
+        Mask = mask.BroadcastTo(x.Shape);
+        // A product with the mask would carry over what is not a number.
+        X = F.Where(Mask, x, Tensor.Zeros(x.Shape, x.Device));
     }
 
-    /// <summary>[n, ...].</summary>
+    /// <summary>[n, ...], 0 where it is not known.</summary>
     public Tensor X { get; }
 
     /// <summary>0 and 1, of the shape of <see cref="X"/>.</summary>

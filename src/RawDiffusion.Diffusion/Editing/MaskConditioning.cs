@@ -43,7 +43,7 @@ public static class MaskConditioning
 
     /// <summary>What the network is told: the known part, 0 where nothing is known, and the mask.</summary>
     /// <returns>[n, h, w, 2 C].</returns>
-    public static Tensor Channels(KnownPart known) => Tensor.Concat([known.X * known.Mask, known.Mask], axis: 3);
+    public static Tensor Channels(KnownPart known) => Tensor.Concat([known.X, known.Mask], axis: 3);
 
     /// <summary>
     /// The denoiser of images with a known part; any sampler makes such images with it. The known part comes out nearly as it is: <see cref="KnownPart.Fill"/>

@@ -11,7 +11,7 @@ public static class ExactWasserstein
     /// <param name="y">[n, D].</param>
     /// <param name="order">p: the p-th root of the mean p-th power of the distances; 1 or 2.</param>
     /// <returns>In the unit of the points.</returns>
-    /// <exception cref="ArgumentException">The clouds differ in shape or are empty, or the order is another.</exception>
+    /// <exception cref="ArgumentException">The clouds differ in shape or are empty, a coordinate is not finite, or the order is another.</exception>
     public static double Distance(Tensor x, Tensor y, int order = 1)
     {
         if (x.Rank != 2 || x.Shape != y.Shape || x.Count == 0)
@@ -67,7 +67,7 @@ public static class ExactWasserstein
                         (least, next) = (shortest[j], j);
                 }
                 if (next < 0)
-                    throw new ArgumentException("ExactWasserstein: a coordinate is not a number.");
+                    throw new ArgumentException("ExactWasserstein: a coordinate is not finite.");
                 reached = least;
                 done[next] = true;
                 from = next;

@@ -1,4 +1,6 @@
+using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Editing;
+using RawDiffusion.Diffusion.Processes;
 
 namespace RawDiffusion.Tests.Diffusion.Editing;
 
@@ -20,6 +22,12 @@ public class KnownPartTests
     {
         var known = new KnownPart(Tensor.From([1.0, double.NaN], [1, 2]), Tensor.From([1.0, 0], [2]));
         Assert.Equal([1f, 2f], known.Fill(Tensor.From([double.NaN, 2.0], [1, 2])).ToArray());
+        Assert.Equal([1f, 0f], known.X.ToArray());
+        var process = new LinearSchedule();
+        var guided = Inpainting.Guide(Denoiser.FromFunction((x, _) => x, process, Parameterisation.X0), known);
+        Assert.All(guided.X0(Tensor.Ones([1, 2]), 0.5).ToArray(), value => Assert.True(float.IsFinite(value), $"{value}"));
+        var image = new KnownPart(Tensor.From([1.0, double.NaN], [1, 1, 2, 1]), Tensor.From([1.0, 0], [1, 2, 1]));
+        Assert.Equal([1f, 1, 0, 0], MaskConditioning.Channels(image).ToArray());
     }
 
     [Theory]
