@@ -19,7 +19,7 @@ internal static class EditCommand
         command.Options.Add(strength);
         command.SetAction(parsed => options.Run(parsed, command.Name, task =>
         {
-            var made = SdEdit.Edit(task.Denoiser(), task.Copies, task.Times(parsed.GetValue(strength)), task.Noise, task.ClipX0, task.Watch);
+            var made = SdEdit.Edit(task.Denoiser, task.Copies, task.Times(parsed.GetValue(strength)), task.Noise, task.ClipX0, task.Watch);
             return (made, Tensor.Concat([task.Images, made]));
         }));
         return command.WithExamples("edit runs/mnist-1 --image drawing.png --strength 0.6", "edit runs/mnist-conditional-1 --image drawing.png --label 3 --guidance 2");

@@ -12,10 +12,11 @@ using RawDiffusion.Diffusion.Training.Configuration;
 namespace RawDiffusion.Cli.Commands;
 
 /// <summary>What a command that changes images works with.</summary>
+/// <param name="Denoiser">The run's model, told the class that the user named, or nothing.</param>
 /// <param name="Images">The images that were named, [k, height, width, channels].</param>
 /// <param name="Noise">Where noise comes from.</param>
 /// <param name="Watch">Is to be told of every step of a sampler.</param>
-internal sealed record EditingTask(TrainedRun Run, RunConfig Config, int? Label, Tensor Images, Generator Noise, Action<SamplerProgress> Watch)
+internal sealed record EditingTask(TrainedRun Run, RunConfig Config, Denoiser Denoiser, Tensor Images, Generator Noise, Action<SamplerProgress> Watch)
 {
     public int Count => Config.Sampling.Count;
 
@@ -26,31 +27,6 @@ internal sealed record EditingTask(TrainedRun Run, RunConfig Config, int? Label,
 
     /// <summary>The first image, as often as samples are wanted.</summary>
     public Tensor Copies => Images.Slice(0, 0, 1).BroadcastTo([Count, .. Run.Model.SampleShape.ToArray()]);
-
-    /// <summary>The run's model, told the class that the user named, or nothing.</summary>
-    public Denoiser Denoiser()
-    {
-        Run.Model.Network.Eval();
-        var untold = Told(null);
-        return Label is null ? untold : Guidance.ClassifierFree(Told(Label), untold, Config.Sampling.Guidance);
-    }
-
-    private Denoiser Told(int? label)
-    {
-        var model = Run.Model;
-        return model.Denoiser((x, times) => model.Forward(x, times, Labels(x.Shape[0])));
-
-        Tensor? Labels(int images)
-        {
-            if (model.Labels is not { } table)
-                return null;
-            int[] values = new int[images * table.Kinds];
-            Array.Fill(values, LabelTable.NotTold);
-            for (int i = 0; label is { } value && i < images; i++)
-                values[i * table.Kinds] = value;
-            return table.Indices(values, Run.Device);
-        }
-    }
 }
 
 /// <summary>The options of commands that change images with the model of a run, and what these commands have in common.</summary>
@@ -101,11 +77,10 @@ internal sealed class EditingOptions
         config = (config with { Sampling = config.Sampling with { Count = DefaultCount } }).With(_config.Given(parsed));
         config.Check();
         int? label = parsed.GetValue(_label);
-        if (label is { } wanted && (wanted < 0 || wanted >= run.Model.Classes))
-        {
-            throw new ArgumentException(
-                run.Model.Classes == 0 ? "label cannot be asked for: the model was trained without classes" : $"label must be in [0, {run.Model.Classes - 1}], not {wanted}");
-        }
+        if (label is null && config.Sampling.Guidance != run.Config.Sampling.Guidance)
+            throw new ArgumentException("--guidance leads to a class; say to which with --label");
+        run.Model.Network.Eval();
+        var denoiser = run.Model.Denoiser(label, config.Sampling.Guidance);
         string output = parsed.GetValue(_output) is { } given ? OutputFiles.WithoutEnd(given) : OutputFiles.NextName(run.Folder, name);
         OutputFiles.ExpectFree(output + ".png", output + ".safetensors");
         var reporter = ConsoleReporter.ForStandardOutput();
@@ -116,7 +91,7 @@ internal sealed class EditingOptions
         try
         {
             using var noGrad = new NoGrad();
-            var (made, shown) = edit(new EditingTask(run, config, label, images, new Generator(config.Seed), at =>
+            var (made, shown) = edit(new EditingTask(run, config, denoiser, images, new Generator(config.Seed), at =>
             {
                 signals.Token.ThrowIfCancellationRequested();
                 if (!begun)

@@ -12,6 +12,9 @@ internal static class EvaluateCommand
         var options = new SamplingOptions(command);
         command.SetAction(parsed => options.Run(parsed, null, (run, config) =>
         {
+            // A distance between sets needs a spread on both sides.
+            if (run.Model.SampleShape.Rank == 3 && config.Sampling.Count < 2)
+                throw new ArgumentException($"n must be at least 2 where images are judged, not {config.Sampling.Count}");
             var reporter = ConsoleReporter.ForStandardOutput();
             using var signals = new StopSignals(Console.Error);
             try

@@ -2,6 +2,7 @@ using System.CommandLine;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Editing;
 using RawDiffusion.Diffusion.Samplers;
+using RawDiffusion.IO;
 
 namespace RawDiffusion.Cli.Commands;
 
@@ -34,21 +35,28 @@ internal static class InpaintCommand
             string wanted = parsed.GetValue(method)!;
             if (wanted is not (Replacement or RePaint or Gradient))
                 throw new ArgumentException($"unknown method '{wanted}'; there are: {Replacement}, {RePaint}, {Gradient}");
+            foreach (var (option, whose) in new (Option, string)[] { (jump, RePaint), (resamplings, RePaint), (weight, Gradient) })
+            {
+                if (whose != wanted && parsed.GetResult(option) is { Implicit: false })
+                    throw new ArgumentException($"{option.Name} is for the method {whose}, not for {wanted}");
+            }
             return options.Run(parsed, command.Name, task =>
             {
                 var model = task.Run.Model;
-                var known = new KnownPart(task.Copies, PictureFiles.LoadMask(parsed.GetValue(mask)!, model.SampleShape, task.Run.Device));
-                var denoiser = task.Denoiser();
+                string maskFile = parsed.GetValue(mask)!;
+                var known = new KnownPart(task.Copies, PictureFiles.LoadMask(maskFile, model.SampleShape, task.Run.Device));
+                if (known.Mask.Min().Item() == 1)
+                    throw new FileFormatException(maskFile, "it keeps the whole image, so there is nothing to fill in");
                 var start = Sampler.Prior(model.Process, known.X.Shape, task.Noise, task.Run.Device);
                 var made = wanted switch
                 {
-                    Replacement => Inpainting.Replacement(denoiser, known, start, task.Times(), task.Noise, task.ClipX0, task.Watch),
+                    Replacement => Inpainting.Replacement(task.Denoiser, known, start, task.Times(), task.Noise, task.ClipX0, task.Watch),
                     RePaint => Inpainting.RePaint(
-                        denoiser, known, start, task.Times(), task.Noise, parsed.GetValue(jump), parsed.GetValue(resamplings), task.ClipX0, task.Watch),
-                    _ => Inpainting.Guided(denoiser, known, start, task.Times(), task.Noise, parsed.GetValue(weight), task.ClipX0, task.Watch),
+                        task.Denoiser, known, start, task.Times(), task.Noise, parsed.GetValue(jump), parsed.GetValue(resamplings), task.ClipX0, task.Watch),
+                    _ => Inpainting.Guided(task.Denoiser, known, start, task.Times(), task.Noise, parsed.GetValue(weight), task.ClipX0, task.Watch),
                 };
                 // What is to be filled in is shown grey.
-                var left = (known.X * known.Mask).Slice(0, 0, 1);
+                var left = known.X.Slice(0, 0, 1);
                 return (made, Tensor.Concat([task.Images, left, made]));
             });
         });

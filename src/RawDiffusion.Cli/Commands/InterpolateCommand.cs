@@ -17,7 +17,7 @@ internal static class InterpolateCommand
                 throw new ArgumentException($"n must be at least 2, both ends of the way, not {task.Count}");
             double[] weights = [.. Enumerable.Range(0, task.Count).Select(i => i / (task.Count - 1.0))];
             Tensor first = task.Images.Slice(0, 0, 1), second = task.Images.Slice(0, 1, 1);
-            var made = Interpolation.Between(task.Denoiser(), first, second, weights, task.Times(), task.ClipX0, task.Watch);
+            var made = Interpolation.Between(task.Denoiser, first, second, weights, task.Times(), task.ClipX0, task.Watch);
             return (made, Tensor.Concat([first, made, second]));
         }));
         return command.WithExamples(

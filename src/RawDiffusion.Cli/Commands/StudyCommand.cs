@@ -35,7 +35,13 @@ internal static class StudyCommand
         {
             string? wanted = parsed.GetValue(name), folder = parsed.GetValue(output);
             if (parsed.GetValue(table) is { } existing)
-                return wanted is null ? WriteTable(existing) : throw new ArgumentException($"--table runs no study; '{wanted}' is one too many");
+            {
+                if (wanted is not null)
+                    throw new ArgumentException($"--table runs no study; '{wanted}' is one too many");
+                if (command.Options.FirstOrDefault(option => option != table && parsed.GetResult(option) is { Implicit: false }) is { } idle)
+                    throw new ArgumentException($"--table runs no study, so {idle.Name} does not apply");
+                return WriteTable(existing);
+            }
             if (wanted is null)
                 throw new ArgumentException($"study needs a name: {All}, or one of: {Names}");
             IReadOnlyList<Study> studies = wanted == All ? AllStudies.List : [AllStudies.Find(wanted)];

@@ -37,11 +37,13 @@ public static class AllStudies
     /// Runs studies one after the other, and brings <see cref="StudyTable"/> up to date after each. What goes wrong in one does not end the
     /// others: its result says what it was.
     /// </summary>
-    /// <param name="root">Where the table is written.</param>
+    /// <param name="root">Where the table is written. Made if it is not there.</param>
     /// <param name="folder">Where a study leaves what it finds: <paramref name="root"/> itself or a folder in it.</param>
+    /// <exception cref="IOException">The folder cannot be made.</exception>
     /// <exception cref="OperationCanceledException">They were asked to stop.</exception>
     public static IReadOnlyList<StudyResult> Run(IReadOnlyList<Study> studies, string root, Func<Study, string> folder, StudySettings settings)
     {
+        Directory.CreateDirectory(root);
         var results = new List<StudyResult>();
         foreach (var study in studies)
         {

@@ -43,7 +43,7 @@ public sealed partial class GuidanceStudy
         {
             using var scope = new MemoryScope();
             var samples = run.Sample(how, 0, SilentReporter.Instance, stop: context.Stop);
-            double[] shares = [.. judges.Select((judge, kind) => ShareRight(judge, samples.X, samples.Attributes!.Slice(1, kind, 1).Reshape(how.Count)))];
+            double[] shares = [.. judges.Select((judge, kind) => ClassifierTraining.ShareRight(judge, samples.X, samples.Attributes!.Slice(1, kind, 1).Reshape(how.Count)))];
             context.Reporter.Line(FormattableString.Invariant(
                 $"colour digits, guidance {how.Guidance}{(how.GuidanceOf is null ? "" : ", colour 1")}: {string.Join(", ", data.LabelKinds.Select((kind, i) => FormattableString.Invariant($"{kind.Name} {shares[i]:0.000}")))}"));
             return shares;

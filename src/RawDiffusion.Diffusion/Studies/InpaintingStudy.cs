@@ -47,7 +47,7 @@ public sealed class InpaintingStudy : Study
 
         int count = context.Count(300, 16);
         var batch = context.Models.Data("mnist").HeldOut.Draw(0, count, 0, context.Device);
-        int[] labels = batch.Labels!.ToInt32Array();
+        var labels = batch.Labels!;
         double[] few = TimeGrid.Uniform(RePaintSteps), visited = Inpainting.RePaintTimes(few, JumpLength, Resamplings);
         int evaluations = Enumerable.Range(1, visited.Length - 1).Count(i => visited[i] < visited[i - 1]);
         double[] asked = TimeGrid.Uniform(evaluations), guided = TimeGrid.Uniform(evaluations / PassesOfGradient);
@@ -62,7 +62,7 @@ public sealed class InpaintingStudy : Study
         context.Number("evaluations of replacement and RePaint", evaluations);
         context.Number("evaluations of guidance, each with a gradient", guided.Length - 1);
         context.Number("evaluations of the fine-tuned network", ToldSteps);
-        double whole = Accuracy(judge, batch.X, labels);
+        double whole = ClassifierTraining.ShareRight(judge, batch.X, labels);
         context.Number("accuracy on whole digits", whole);
 
         var accuracy = methods.ToDictionary(method => method.Name, _ => 0.0);
@@ -72,7 +72,7 @@ public sealed class InpaintingStudy : Study
         foreach (string half in s_halves)
         {
             var mask = Mask(half, context);
-            context.Number($"{half} half missing: accuracy on what is left", Accuracy(judge, Blank(batch.X, mask), labels));
+            context.Number($"{half} half missing: accuracy on what is left", ClassifierTraining.ShareRight(judge, Blank(batch.X, mask), labels));
             var rows = new List<Tensor> { batch.X, Grey(batch.X, mask) };
             foreach (var method in methods)
             {
@@ -83,12 +83,11 @@ public sealed class InpaintingStudy : Study
                     var images = batch.X.Slice(0, part * AtOnce, Math.Min(AtOnce, count - part * AtOnce));
                     using var scope = new MemoryScope();
                     var generator = new Generator(0, 51 + (ulong)part);
-                    var denoiser = new Denoiser((x, times) => model.Forward(x, times, null), model.Process, model.Parameterisation);
-                    var made = method.Run(denoiser, new KnownPart(images, mask), Sampler.Prior(model.Process, images.Shape, generator, context.Device), generator);
+                    var made = method.Run(model.Denoiser(), new KnownPart(images, mask), Sampler.Prior(model.Process, images.Shape, generator, context.Device), generator);
                     context.Reporter.Report(++done);
                     return scope.Keep(made);
                 })]);
-                double right = Accuracy(judge, filled, labels);
+                double right = ClassifierTraining.ShareRight(judge, filled, labels);
                 accuracy[method.Name] += right / s_halves.Length;
                 changed += Changed(filled, batch.X, mask);
                 Tensor made = Missing(filled, half), truth = Missing(batch.X, half);
@@ -133,14 +132,6 @@ public sealed class InpaintingStudy : Study
     private static Tensor Blank(Tensor images, Tensor mask) => (images + 1) * mask - 1;
 
     private static int Changed(Tensor filled, Tensor images, Tensor mask) => (int)(filled.Ne(images) * mask).Sum().Item();
-
-    private static double Accuracy(ConvClassifier judge, Tensor images, int[] labels)
-    {
-        using var noGrad = new NoGrad();
-        using var scope = new MemoryScope();
-        int[] guesses = judge.Forward(images).ArgMax(1).ToInt32Array();
-        return (double)guesses.Zip(labels).Count(pair => pair.First == pair.Second) / labels.Length;
-    }
 
     /// <summary>A row for each of the first digits, a column for each method.</summary>
     private static void Draw(StudyContext context, string half, List<Tensor> columns, Method[] methods)

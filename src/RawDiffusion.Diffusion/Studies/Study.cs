@@ -155,6 +155,10 @@ public sealed class StudyContext(string folder, StudySettings settings)
     public void AtLeast(string what, double measured, double bound) =>
         Judge(what, Text(measured), ">= " + Text(bound), measured >= bound);
 
+    /// <summary>A number that is to be more than a bound.</summary>
+    public void Above(string what, double measured, double bound) =>
+        Judge(what, Text(measured), "> " + Text(bound), measured > bound);
+
     /// <summary>A number that is to be near another.</summary>
     public void Near(string what, double measured, double expected, double by) =>
         Judge(what, Text(measured), Text(expected) + " +- " + Text(by), Math.Abs(measured - expected) <= by);

@@ -169,7 +169,7 @@ public sealed class VaeHvaeStudy : Study
         const int Levels = 20;
         var run = context.Models.Mnist;
         var process = run.Model.Process;
-        var denoiser = new Denoiser((x, times) => run.Model.Forward(x, times, null), process, run.Model.Parameterisation);
+        var denoiser = run.Model.Denoiser();
         var images = data.HeldOut.Draw(0, context.Count(100, 10), 0, context.Device).X;
         double[] grid = TimeGrid.Uniform(Levels);
         using var noGrad = new NoGrad();

@@ -84,14 +84,26 @@ public static class ClassifierTraining
             using var scope = new MemoryScope();
             int start = b * TestBatch;
             var batch = heldOut.Draw(start, Math.Min(TestBatch, count - start), 0, device);
-            int[] labels = LabelsOf(batch, kind).ToInt32Array(), guesses = model.Forward(batch.X).ArgMax(1).ToInt32Array();
-            for (int i = 0; i < guesses.Length; i++)
-                right += guesses[i] == labels[i] ? 1 : 0;
+            right += Right(model.Forward(batch.X), LabelsOf(batch, kind));
             reporter.Report(b + 1);
         }
         reporter.End();
         return ((double)right / count, count);
     }
+
+    /// <summary>The share of images that a classifier takes for what they were to be.</summary>
+    /// <param name="images">[n, height, width, channels].</param>
+    /// <param name="labels">Int32 [n].</param>
+    public static double ShareRight(ConvClassifier model, Tensor images, Tensor labels)
+    {
+        using var noGrad = new NoGrad();
+        using var scope = new MemoryScope();
+        return (double)Right(model.Forward(images), labels) / images.Shape[0];
+    }
+
+    /// <summary>How many of the largest logits [n, classes] are those of the labels, Int32 [n].</summary>
+    internal static int Right(Tensor logits, Tensor labels) =>
+        logits.ArgMax(1).ToInt32Array().Zip(labels.ToInt32Array()).Count(pair => pair.First == pair.Second);
 
     private static Tensor LabelsOf(Batch batch, int kind) => kind == 0 ? batch.Labels! : batch.Attributes!.Slice(1, kind, 1).Reshape(batch.X.Shape[0]);
 

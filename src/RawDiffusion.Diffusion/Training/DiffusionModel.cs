@@ -207,6 +207,26 @@ public sealed class DiffusionModel
         }
     }
 
+    /// <summary>
+    /// The model as a denoiser of any number of samples, all of one class or told nothing; what else the network can be told, it is not. For
+    /// what <see cref="Sample"/> does not do: other samplers, editing.
+    /// </summary>
+    /// <param name="label">The class; null for not telling it.</param>
+    /// <param name="guidance">Scale of classifier-free guidance to the class; 1 for none.</param>
+    /// <exception cref="ConfigException">The label is not one of the classes.</exception>
+    public Denoiser Denoiser(int? label = null, double guidance = 1)
+    {
+        var untold = Told(null);
+        return label is null ? untold : Guidance.ClassifierFree(Told(label), untold, guidance);
+
+        Denoiser Told(int? of)
+        {
+            var others = LabelKinds.Skip(of is null ? 0 : 1);
+            var wanted = new WantedLabels(LabelKinds, of, others.ToDictionary(kind => kind.Name, _ => WantedLabels.Any));
+            return Denoiser((x, times) => Forward(x, times, Labels?.Indices(wanted.Of(x.Shape[0]), _device)));
+        }
+    }
+
     private int AtOnce => SampleShape.Rank == 1 ? PointsAtOnce : ImagesAtOnce;
 
     private Tensor SamplePart(

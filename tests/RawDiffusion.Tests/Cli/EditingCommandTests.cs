@@ -50,7 +50,7 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
         Assert.Equal(new Shape(3, Side, Side, 1), file.Read("x").Shape);
     }
 
-    /// <summary>DIGIT, MASK, COLOUR, SMALL and TEXT stand for files.</summary>
+    /// <summary>DIGIT, MASK, COLOUR, SMALL, TEXT and WHITE stand for files.</summary>
     [Theory]
     [InlineData("inpaint RUN --image DIGIT", "Option '--mask' is required")]
     [InlineData("inpaint RUN --mask MASK", "either --image or --index says which image; give one of them")]
@@ -62,6 +62,11 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
     [InlineData("inpaint RUN --image DIGIT --mask TEXT", "text.png: ")]
     [InlineData("inpaint RUN --image /nowhere.png --mask MASK", "/nowhere.png")]
     [InlineData("inpaint RUN --image DIGIT --mask /nowhere.png", "/nowhere.png")]
+    [InlineData("inpaint RUN --image DIGIT --mask WHITE", "white.png: it keeps the whole image, so there is nothing to fill in")]
+    [InlineData("inpaint RUN --image DIGIT --mask MASK --method gradient --jump 3", "--jump is for the method repaint, not for gradient")]
+    [InlineData("inpaint RUN --image DIGIT --mask MASK --method replacement --resamplings 3", "--resamplings is for the method repaint, not for replacement")]
+    [InlineData("inpaint RUN --image DIGIT --mask MASK --weight 3", "--weight is for the method gradient, not for repaint")]
+    [InlineData("edit RUN --image DIGIT --guidance 2", "--guidance leads to a class; say to which with --label")]
     [InlineData("inpaint RUN --index 20 --mask MASK", "index must be in [0, 19], not 20")]
     [InlineData("inpaint RUN --index -1 --mask MASK", "index must be in [0, 19], not -1")]
     [InlineData("inpaint RUN --image DIGIT --mask MASK --n 0", "n must be at least 1, not 0")]
@@ -87,7 +92,7 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
             arguments[i] = arguments[i] switch
             {
                 "RUN" => runs.Images, "POINTS" => runs.Points, "DIGIT" => runs.Digit, "MASK" => runs.Mask,
-                "COLOUR" => runs.Colour, "SMALL" => runs.Small, "TEXT" => runs.Text, var other => other,
+                "COLOUR" => runs.Colour, "SMALL" => runs.Small, "TEXT" => runs.Text, "WHITE" => runs.White, var other => other,
             };
         }
         var error = new StringWriter();
@@ -134,6 +139,7 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
             File.WriteAllBytes(Digit, Png.Encode(digit, Side, Side, PngColor.Grey));
             File.WriteAllBytes(Mask, Png.Encode(mask, Side, Side, PngColor.Grey));
             File.WriteAllBytes(Small, Png.Encode(new byte[20], 5, 4, PngColor.Grey));
+            File.WriteAllBytes(White, Png.Encode([.. Enumerable.Repeat((byte)255, Side * Side)], Side, Side, PngColor.Grey));
             File.WriteAllBytes(Colour, Png.Encode([.. digit, .. mask, .. digit], Side, Side, PngColor.Rgb));
             File.WriteAllText(Text, "no picture");
         }
@@ -149,6 +155,8 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
         public string Small => _folder["small.png"];
 
         public string Colour => _folder["colour.png"];
+
+        public string White => _folder["white.png"];
 
         public string Text => _folder["text.png"];
 

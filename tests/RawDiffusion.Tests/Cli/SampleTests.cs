@@ -128,6 +128,7 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
         Assert.Equal(["samples", "confidentShare", "classShares", .. distances, "classifierAccuracy", "rightShare"], evaluation.Metrics.Keys);
         foreach (string name in (string[])["confidentShare", .. distances, "classifierAccuracy", "rightShare"])
             Assert.Equal((double)evaluation.Metrics[name], metrics.RootElement.GetProperty(name).GetDouble());
+        Assert.Equal("rawdiffusion: n must be at least 2 where images are judged, not 1\n", Fail(["evaluate", runs.Images, "--n", "1"]));
         Assert.Contains(evaluation.Rows, row => row.Name == "cFID" && row.Value.Contains("at N = 12; as many real images have"));
     }
 

@@ -115,6 +115,8 @@ public class WrongInputTests
     [InlineData("study", "study needs a name: all, or one of: forward-process")]
     [InlineData("study alchemy", "there is no study 'alchemy'; there are: forward-process")]
     [InlineData("study --table /nowhere/at/all", "/nowhere/at/all: there is no such folder")]
+    [InlineData("study --table studies --quick", "--table runs no study, so --quick does not apply")]
+    [InlineData("study samplers --quick --device cpu --out /dev/null/x", "/dev/null/x")]
     [InlineData("study samplers --table studies", "--table runs no study; 'samplers' is one too many")]
     [InlineData("train mnist-classifier --offline", "t10k-labels-idx1-ubyte.gz (4,542 bytes, sha256 f7ae60f9")]
     [InlineData("train fashion-mnist --offline", "fashion-mnist is not in ")]

@@ -55,6 +55,29 @@ public sealed class AttributesTests(AttributesTests.Run run) : IClassFixture<Att
         Assert.Equal(expected, trained.Model.Evaluations);
     }
 
+    /// <summary>For editing, where a batch may be of any size: the class alone is told, or nothing.</summary>
+    [Fact]
+    public void A_denoiser_of_any_number_of_samples_is_told_the_class_or_nothing()
+    {
+        var model = TrainedRun.Open(run.Folder).Model;
+        model.Network.Eval();
+        var generator = new Generator(6);
+        foreach (int n in new[] { 1, 3 })
+        {
+            var x = Tensor.Randn(generator, [n, 28, 28, 3], Device.Cpu);
+            float[] Answer(int digit)
+            {
+                var labels = model.Labels!.Indices([.. Enumerable.Range(0, 3 * n).Select(i => i % 3 == 0 ? digit : LabelTable.NotTold)]);
+                return new RawDiffusion.Diffusion.Denoiser((at, t) => model.Forward(at, t, labels), model.Process, model.Parameterisation).X0(x, 0.5).ToArray();
+            }
+
+            Assert.Equal(Answer(LabelTable.NotTold), model.Denoiser().X0(x, 0.5).ToArray());
+            Assert.Equal(Answer(7), model.Denoiser(7).X0(x, 0.5).ToArray());
+            Assert.NotEqual(Answer(7), model.Denoiser(7, guidance: 3).X0(x, 0.5).ToArray());
+        }
+        Assert.Contains("label must be in [0, 9], not 10", Assert.Throws<ConfigException>(() => model.Denoiser(10)).Message);
+    }
+
     /// <summary>The samples are those of the guidance that is composed by hand.</summary>
     [Fact]
     public void Samples_are_guided_by_each_attribute_with_its_scale()
