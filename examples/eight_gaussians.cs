@@ -1,4 +1,4 @@
-// A DDPM on eight Gaussians, written out: data, forward process, loss, training loop, two samplers, a picture.
+// A DDPM on eight Gaussians, written out: data, forward process, loss, training loop, two samplers, how good they are.
 //   dotnet run examples/eight_gaussians.cs
 #:project ../src/RawDiffusion.Diffusion/RawDiffusion.Diffusion.csproj
 #:property PublishAot=false

@@ -58,7 +58,9 @@ public sealed class GanStudy : Study
 
     private static Found Gan(StudyContext context, ulong seed, int steps, int count, double floor, List<(int, double, int)> way)
     {
-        const int Looks = 16;
+        const int Looks = 16, Shown = 2_000, Projections = 100;
+        // A floor is that of so many points: of fewer they are farther apart.
+        double floorOfShown = SlicedWasserstein.Floor(s_data, Shown, Projections);
         var weights = new Generator(seed, 93);
         var generator = new GanMlp(weights, s_settings.Latents, 2, device: context.Device);
         var discriminator = new GanMlp(weights, 2, 1, device: context.Device);
@@ -76,8 +78,8 @@ public sealed class GanStudy : Study
             using (training.Average.Use())
             {
                 using var scope = new MemoryScope();
-                var samples = Sample(generator, 2_000, seed, context);
-                double ratio = SlicedWasserstein.Distance(samples, s_data.Sample(2_000, new Generator(seed, 96)), projections: 100) / floor;
+                var samples = Sample(generator, Shown, seed, context);
+                double ratio = SlicedWasserstein.Distance(samples, s_data.Sample(Shown, new Generator(seed, 96)), Projections) / floorOfShown;
                 way.Add((step, ratio, ModeCoverage.Measure(samples, s_data).ModesFound));
             }
             clock.Start();

@@ -23,8 +23,9 @@ public sealed class LikelihoodStudy : Study
         var process = new CosineSchedule();
         var denoiser = s_data.DifferentiableDenoiser(process);
         int count = context.Count(1000, 100);
-        double flowError = 0, seconds = 0, bound = 0, gapError = 0, worstGap = double.PositiveInfinity;
+        double flowError = 0, seconds = 0, worstGap = double.PositiveInfinity;
         double entropy = Math.Log(EightGaussians.Modes) + 1 + Math.Log(2 * Math.PI * EightGaussians.StandardDeviation * EightGaussians.StandardDeviation);
+        var bounds = new List<double>();
         foreach (ulong seed in context.Seeds)
         {
             context.ThrowIfStopped();
@@ -43,19 +44,19 @@ public sealed class LikelihoodStudy : Study
             var terms = VariationalBound.Evaluate(
                 denoiser, many, TimeGrid.LogSnr(process, 1000, 2 * LeastNoise), new Generator(seed, 7), Decoder.Gaussian, ReverseVariance.FixedLarge);
             double[] gaps = [.. terms.PerSample.Select((value, i) => value + logDensity[i])];
-            double gap = gaps.Average();
-            gapError = Math.Sqrt(gaps.Sum(g => (g - gap) * (g - gap)) / gaps.Length / (gaps.Length - 1));
+            var (gap, gapError) = Statistics.MeanWithError(gaps);
             worstGap = Math.Min(worstGap, gap + 3 * gapError);
-            bound += terms.Total / context.Seeds.Count;
+            bounds.Add(terms.Total);
             if (seed == 0)
                 Draw(context, terms, found, truth);
         }
+        double bound = bounds.MaxBy(each => Math.Abs(each - entropy));
         context.Number("entropy", entropy);
-        context.Number("bound", bound);
+        context.Number("bound, worst seed", bound);
         context.Number("bound above the negative log-likelihood, least over seeds, with 3 standard errors", worstGap);
         context.Number($"seconds for the likelihood of {count} points", seconds);
         context.AtMost("log-likelihood by the flow, distance to the true mean, worst seed (nat)", flowError, 0.02);
-        context.Near("variational bound of 1000 steps against the entropy (nat)", bound, entropy, 0.1);
+        context.Near("variational bound of 1000 steps against the entropy, worst seed (nat)", bound, entropy, 0.1);
         context.AtLeast("the bound is never below the negative log-likelihood (nat, with 3 standard errors)", worstGap, 0);
         context.AtMost($"seconds for {count} points", seconds, 10);
         Steps(context, process, denoiser, entropy);

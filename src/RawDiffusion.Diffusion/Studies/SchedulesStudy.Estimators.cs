@@ -37,7 +37,7 @@ public sealed partial class SchedulesStudy
                 int batches = Math.Max(50, context.Count(200_000, 40_000) / sizes[i]);
                 foreach (var (name, means) in BatchMeans(process, times, sizes[i], batches, spread))
                 {
-                    var (mean, deviation) = Moments(means);
+                    var (mean, deviation) = Statistics.Moments(means);
                     if (!curves.TryGetValue(name, out double[]? curve))
                         curves[name] = curve = new double[sizes.Length];
                     curve[i] = deviation;
@@ -74,11 +74,5 @@ public sealed partial class SchedulesStudy
         return [(ForwardName, Means(found.ForwardRatio)), (PosteriorName, Means(found.PosteriorRatio)), (ClosedName, Means(found.ClosedForm))];
 
         double[] Means(double[] values) => [.. values.Chunk(size).Select(batch => batch.Average())];
-    }
-
-    private static (double Mean, double Deviation) Moments(double[] values)
-    {
-        double mean = values.Average();
-        return (mean, Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Length - 1)));
     }
 }

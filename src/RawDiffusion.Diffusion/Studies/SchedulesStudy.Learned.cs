@@ -68,15 +68,15 @@ public sealed partial class SchedulesStudy
         }
         var (plain, logSnr) = Ask(TimeSampler.Uniform(start, 0));
         double[] learned = Ask(new OtherSchedule(end, start)).Estimates;
-        var (mean, deviation) = Moments(plain);
-        var (learnedMean, learnedDeviation) = Moments(learned);
+        var (mean, deviation) = Statistics.Moments(plain);
+        var (learnedMean, learnedDeviation) = Statistics.Moments(learned);
         double best = Best(plain, logSnr, start, out double[] centers, out double[] density);
         if (seed == 0)
         {
             context.Number("deviation of one estimate (nat): straight line", deviation);
             context.Number("deviation of one estimate (nat): learned", learnedDeviation);
             foreach (ForwardProcess other in new ForwardProcess[] { new LinearSchedule(), new CosineSchedule(), new SigmoidSchedule() })
-                context.Number($"deviation of one estimate (nat): {other.Name}", Moments(Ask(new OtherSchedule(other, start)).Estimates).Deviation);
+                context.Number($"deviation of one estimate (nat): {other.Name}", Statistics.Moments(Ask(new OtherSchedule(other, start)).Estimates).Deviation);
             context.Number("deviation of one estimate (nat): least possible", Math.Sqrt(Math.Max(0, best - mean * mean)));
             Draw(context, start, end, plain, logSnr, centers, density);
         }

@@ -112,7 +112,7 @@ public sealed partial class VariancesStudy
             // Of the same images with the same noise.
             string better = totals["small"][i] < totals["large"][i] ? "small" : "large";
             double[] gains = [.. perSample[better].Select((value, k) => BitsPerDimension.Of(value - perSample["learned"][k], dimensions))];
-            double gain = gains.Average(), error = Math.Sqrt(gains.Average(value => (value - gain) * (value - gain)) / gains.Length);
+            var (gain, error) = Statistics.MeanWithError(gains);
             least = Math.Min(least, gain - 3 * error);
         }
         context.Reporter.End();
@@ -164,7 +164,7 @@ public sealed partial class VariancesStudy
         // Sampled from the same starts, so what is compared is a difference for each seed.
         var better = scores["small"].Average() < scores["large"].Average() ? scores["small"] : scores["large"];
         double[] worse = [.. scores["learned"].Zip(better, (learned, other) => learned - other)];
-        double mean = worse.Average(), error = Math.Sqrt(worse.Sum(value => (value - mean) * (value - mean)) / Math.Max(1, worse.Length - 1) / worse.Length);
+        var (mean, error) = Statistics.MeanWithError(worse);
         context.Number($"digits, {SampleSteps} steps, cFID with the learned variance less that of the better fixed one, mean over seeds", mean);
         context.AtMost($"digits: cFID of {SampleSteps}-step samples with the learned variance less that of the better fixed one, less 2 standard errors", mean - 2 * error, 0);
     }

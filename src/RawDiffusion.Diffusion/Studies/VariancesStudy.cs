@@ -108,7 +108,7 @@ public sealed partial class VariancesStudy : Study
         using var noGrad = new NoGrad();
         while (!byLoss.IsFull)
             Losses(byLoss);
-        return (denoiser, Scatter(Enumerable.Range(0, 20).SelectMany(_ => Losses(byLoss))) / Scatter(Enumerable.Range(0, 20).SelectMany(_ => Losses(evenly))));
+        return (denoiser, Scatter(byLoss) / Scatter(evenly));
 
         HybridBatch Batch(TimeSampler times) => new(
             model.Forward, denoiser, PointTraining.Draw(s_data, generator, context.Device), null, times, schedule.Steps, Decoder.Gaussian, generator, PointBoundWeight);
@@ -125,12 +125,7 @@ public sealed partial class VariancesStudy : Study
             return [.. losses.Select((loss, i) => loss / batch.Densities[i])];
         }
 
-        static double Scatter(IEnumerable<double> losses)
-        {
-            double[] values = [.. losses];
-            double mean = values.Average();
-            return Math.Sqrt(values.Average(value => (value - mean) * (value - mean)));
-        }
+        double Scatter(TimeSampler times) => Statistics.Moments([.. Enumerable.Range(0, 20).SelectMany(_ => Losses(times))]).Deviation;
     }
 
     /// <summary>v of equation 15 of Nichol and Dhariwal, the mean over states: what was learned and what is best.</summary>
