@@ -40,22 +40,17 @@ __device__ __forceinline__ void store_normalized(
         center[k] = mean[slab.group_of(k)];
         scale[k] *= rstd[slab.group_of(k)];
     }
-#pragma unroll
-    for (int i = 0; i < Count; i++)
+    x.for_packs(slab, [&](int i, Pack<T> pack)
     {
-        if (slab.has(i))
-        {
-            Pack<T> pack = x[i];
 #pragma unroll
-            for (int k = 0; k < width; k++)
-            {
-                // The mean comes off first: folded into the shift it would take the digits of values far from zero with it.
-                float z = fmaf(pack.v[k] - center[k], scale[k], shift[k]);
-                pack.v[k] = Silu ? silu(z) : z;
-            }
-            store_pack(y + slab.at(i), pack);
+        for (int k = 0; k < width; k++)
+        {
+            // The mean comes off first: folded into the shift it would take the digits of values far from zero with it.
+            float z = fmaf(pack.v[k] - center[k], scale[k], shift[k]);
+            pack.v[k] = Silu ? silu(z) : z;
         }
-    }
+        store_pack(y + slab.at(i), pack);
+    });
 }
 
 template <class T>
@@ -74,12 +69,11 @@ __device__ __forceinline__ void groupnorm_whole_forward(
         store_normalized<T, true>(slab, held, means, scales, gamma, beta, y);
     else
         store_normalized<T, false>(slab, held, means, scales, gamma, beta, y);
-    int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    if (thread < slab.groups)
+    for_groups(slab, [&](int i)
     {
-        mean[slab.group + thread] = means[thread];
-        rstd[slab.group + thread] = scales[thread];
-    }
+        mean[slab.group + i] = means[i];
+        rstd[slab.group + i] = scales[i];
+    });
 }
 
 template <class T>
@@ -91,9 +85,7 @@ __device__ __forceinline__ void groupnorm_split_moments(const GroupNormGeometry&
     Held<T, 8> held;
     held.load(slab, x);
     slab_moments(slab, held, sums, means, squares, [](float sum) { return sum; });
-    int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    if (thread < slab.groups)
-        moments[(size_t)(slab.group + thread) * gridDim.y + blockIdx.y] = make_float2(means[thread], squares[thread]);
+    for_groups(slab, [&](int i) { moments[(size_t)(slab.group + i) * gridDim.y + blockIdx.y] = make_float2(means[i], squares[i]); });
 }
 
 // Count, mean and sum of squared differences from it, of two sets of values together.
@@ -181,28 +173,26 @@ struct Channels
     }
 
     __device__ __forceinline__ float xhat(int k, float x) const { return (x - center[k]) * scale[k]; }
+
+    template <bool Silu>
+    __device__ __forceinline__ float gz(int k, float gy, float xhat) const { return gradient_of_z<Silu>(gy, xhat, gamma[k], beta[k]); }
 };
 
 template <class T, bool Silu, int Count>
 __device__ __forceinline__ void add_gradients(
     const Slab<T>& slab, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels, float (&total)[2][Pack<T>::size])
 {
-#pragma unroll
-    for (int i = 0; i < Count; i++)
+    x.for_packs(slab, [&](int i, const Pack<T>& value)
     {
-        if (slab.has(i))
-        {
-            Pack<T> value = x[i], gradient = gy[i];
+        Pack<T> gradient = gy[i];
 #pragma unroll
-            for (int k = 0; k < Pack<T>::size; k++)
-            {
-                float xhat = channels.xhat(k, value.v[k]);
-                float gz = gradient_of_z<Silu>(gradient.v[k], xhat, channels.gamma[k], channels.beta[k]);
-                total[0][k] += gz;
-                total[1][k] = fmaf(gz, xhat, total[1][k]);
-            }
+        for (int k = 0; k < Pack<T>::size; k++)
+        {
+            float xhat = channels.xhat(k, value.v[k]), gz = channels.template gz<Silu>(k, gradient.v[k], xhat);
+            total[0][k] += gz;
+            total[1][k] = fmaf(gz, xhat, total[1][k]);
         }
-    }
+    });
 }
 
 // The sums of gz and gz xhat over the slab's pixels for each of its channels. They go to to[where] and to[between + where].
@@ -238,22 +228,17 @@ __device__ __forceinline__ void store_grad_input(
         mean[k] = mean_h[slab.group_of(k)];
         mean_xhat[k] = mean_h_xhat[slab.group_of(k)];
     }
-#pragma unroll
-    for (int i = 0; i < Count; i++)
+    x.for_packs(slab, [&](int i, Pack<T> value)
     {
-        if (slab.has(i))
-        {
-            Pack<T> value = x[i], gradient = gy[i];
+        Pack<T> gradient = gy[i];
 #pragma unroll
-            for (int k = 0; k < Pack<T>::size; k++)
-            {
-                float xhat = channels.xhat(k, value.v[k]);
-                float gz = gradient_of_z<Silu>(gradient.v[k], xhat, channels.gamma[k], channels.beta[k]);
-                value.v[k] = channels.scale[k] * (fmaf(gz, channels.gamma[k], -mean[k]) - xhat * mean_xhat[k]);
-            }
-            store_pack(gx + slab.at(i), value);
+        for (int k = 0; k < Pack<T>::size; k++)
+        {
+            float xhat = channels.xhat(k, value.v[k]), gz = channels.template gz<Silu>(k, gradient.v[k], xhat);
+            value.v[k] = channels.scale[k] * (fmaf(gz, channels.gamma[k], -mean[k]) - xhat * mean_xhat[k]);
         }
-    }
+        store_pack(gx + slab.at(i), value);
+    });
 }
 
 template <class T, int Count>

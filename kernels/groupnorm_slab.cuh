@@ -58,6 +58,18 @@ struct Held
     }
 
     __device__ __forceinline__ Pack<T> operator[](int i) const { return load_pack((const T*)&bits[i]); }
+
+    // Calls visit(i, pack) for each pack that the thread has.
+    template <class Visit>
+    __device__ __forceinline__ void for_packs(const Slab<T>& slab, Visit visit) const
+    {
+#pragma unroll
+        for (int i = 0; i < Count; i++)
+        {
+            if (slab.has(i))
+                visit(i, (*this)[i]);
+        }
+    }
 };
 
 constexpr int groupnorm_threads = 512, groupnorm_groups = 64;
@@ -139,17 +151,12 @@ __device__ __forceinline__ void slab_moments(
     constexpr int width = Pack<T>::size;
     auto one = [](int) { return 1.0f; };
     float total[1][width] = {};
-#pragma unroll
-    for (int i = 0; i < Count; i++)
+    x.for_packs(slab, [&](int, const Pack<T>& pack)
     {
-        if (slab.has(i))
-        {
-            Pack<T> pack = x[i];
 #pragma unroll
-            for (int k = 0; k < width; k++)
-                total[0][k] += pack.v[k];
-        }
-    }
+        for (int k = 0; k < width; k++)
+            total[0][k] += pack.v[k];
+    });
     sums.add_up(total);
     float count = max(1, slab.pixels * slab.group_width);
     sums.over_groups(slab, 0, means, one, [&](float sum) { return sum / count; });
@@ -162,32 +169,33 @@ __device__ __forceinline__ void slab_moments(
         center[k] = means[slab.group_of(k)];
         total[0][k] = 0;
     }
-#pragma unroll
-    for (int i = 0; i < Count; i++)
+    x.for_packs(slab, [&](int, const Pack<T>& pack)
     {
-        if (slab.has(i))
-        {
-            Pack<T> pack = x[i];
 #pragma unroll
-            for (int k = 0; k < width; k++)
-            {
-                float difference = pack.v[k] - center[k];
-                total[0][k] = fmaf(difference, difference, total[0][k]);
-            }
+        for (int k = 0; k < width; k++)
+        {
+            float difference = pack.v[k] - center[k];
+            total[0][k] = fmaf(difference, difference, total[0][k]);
         }
-    }
+    });
     sums.add_up(total);
     sums.over_groups(slab, 0, results, one, f);
     __syncthreads();
+}
+
+// Calls f(group) for each of the slab's groups, a thread each: in bfloat16 there may be 64 groups and only 32 threads.
+template <class T, class Function>
+__device__ __forceinline__ void for_groups(const Slab<T>& slab, Function f)
+{
+    for (int i = threadIdx.y * blockDim.x + threadIdx.x; i < slab.groups; i += blockDim.x * blockDim.y)
+        f(i);
 }
 
 // A statistic of each of the slab's groups, read once for the block. Visible to all threads after the next barrier.
 template <class T>
 __device__ __forceinline__ void stage(const Slab<T>& slab, const float* __restrict__ from, float (&to)[groupnorm_groups])
 {
-    int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    for (int i = thread; i < slab.groups; i += blockDim.x * blockDim.y)
-        to[i] = from[slab.group + i];
+    for_groups(slab, [&](int i) { to[i] = from[slab.group + i]; });
 }
 
 // A parameter of each channel of a pack. Parameters are windows on an arena, which may begin anywhere.

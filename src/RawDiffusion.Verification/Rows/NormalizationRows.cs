@@ -34,6 +34,8 @@ internal static class NormalizationRows
             // Whole packs of 16 bytes that hold three channels of a group and one of the next; groups of several packs.
             yield return GroupNorm(silu, 16, [2, 7, 48]);
             yield return GroupNorm(silu, 2, [2, 7, 64]);
+            // A group for each channel of few pixels.
+            yield return GroupNorm(silu, 64, [2, 5, 64]);
             // More pixels than a block of a GPU holds of x and gy, and of x alone.
             yield return GroupNorm(silu, 4, [1, 35, 31, 16]);
             yield return GroupNorm(silu, 2, [1, 42, 50, 16]);

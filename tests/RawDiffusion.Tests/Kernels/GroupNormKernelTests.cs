@@ -21,6 +21,8 @@ public class GroupNormKernelTests
         (0, new(3, 1, 32, 4, 1e-5)), (0, new(2, 9, 8, 1, 1e-5)), (0, new(1, 40, 96, 2, 1e-5)), (0, new(2, 33, 136, 1, 1e-5)),
         // More pixels than the gradient's registers hold, and than those of the forward pass.
         (0, new(1, 1100, 16, 4, 1e-5)), (0, new(1, 2100, 16, 2, 1e-5)), (0, new(1, 300, 64, 1, 1e-5)),
+        // More groups of a slab than threads of a block.
+        (0, new(2, 5, 64, 64, 1e-5)),
         // Channels that are not whole packs, and windows that begin in the middle of one.
         (0, new(2, 9, 33, 11, 1e-5)), (0, new(2, 50, 12, 4, 1e-5)), (1, new(2, 30, 16, 8, 1e-5)), (3, new(1, 25, 48, 16, 1e-5)),
     ];
