@@ -76,37 +76,27 @@ extern "C" __global__ void attention_naive_softmax_f32(int rows, int columns, fl
         lse[row] = peak + logf(total);
 }
 
-// result[query] = sum over keys of weights[query, key] times the vector of the key.
-template <class T>
-__device__ __forceinline__ void attention_naive_weighted_rows(
-    const AttentionGeometry& g, int count, const float* __restrict__ weights, const T* __restrict__ vectors, T* __restrict__ result)
+// A side of the matrix [QueryLength, KeyLength] of weights: how many vectors it has, and how far neighbours are apart in the matrix.
+struct Side
 {
-    unsigned i = element_index();
-    if (i >= (unsigned)count)
-        return;
-    int c = i % g.head_dim, head = i / g.head_dim % g.heads, query = i / g.head_dim / g.heads % g.query_length;
-    int n = i / g.head_dim / g.heads / g.query_length, pair = n * g.heads + head;
-    const float* row = weights + ((long long)pair * g.query_length + query) * g.key_length;
-    float sum = 0;
-    for (int key = 0; key < g.key_length; key++)
-        sum = fmaf(row[key], to_float(vectors[vector_start(g, pair, key, g.key_length) + c]), sum);
-    result[i] = from_float<T>(sum);
-}
+    int length, stride;
+};
 
-// result[key] = sum over queries of weights[query, key] times the vector of the query.
+// result[of] = sum over the side `over` of the weights of (of, over) times its vectors.
 template <class T>
-__device__ __forceinline__ void attention_naive_weighted_columns(
-    const AttentionGeometry& g, int count, const float* __restrict__ weights, const T* __restrict__ vectors, T* __restrict__ result)
+__device__ __forceinline__ void attention_naive_weighted(
+    const AttentionGeometry& g, int count, Side of, Side over, const float* __restrict__ weights, const T* __restrict__ vectors,
+    T* __restrict__ result)
 {
     unsigned i = element_index();
     if (i >= (unsigned)count)
         return;
-    int c = i % g.head_dim, head = i / g.head_dim % g.heads, key = i / g.head_dim / g.heads % g.key_length;
-    int n = i / g.head_dim / g.heads / g.key_length, pair = n * g.heads + head;
-    const float* column = weights + (long long)pair * g.query_length * g.key_length + key;
+    int c = i % g.head_dim, head = i / g.head_dim % g.heads, position = i / g.head_dim / g.heads % of.length;
+    int n = i / g.head_dim / g.heads / of.length, pair = n * g.heads + head;
+    const float* line = weights + (long long)pair * g.query_length * g.key_length + (long long)position * of.stride;
     float sum = 0;
-    for (int query = 0; query < g.query_length; query++)
-        sum = fmaf(column[(long long)query * g.key_length], to_float(vectors[vector_start(g, pair, query, g.query_length) + c]), sum);
+    for (int other = 0; other < over.length; other++)
+        sum = fmaf(line[(long long)other * over.stride], to_float(vectors[vector_start(g, pair, other, over.length) + c]), sum);
     result[i] = from_float<T>(sum);
 }
 
@@ -126,29 +116,29 @@ __device__ __forceinline__ void attention_naive_grad_scores(
     ds[i] = scale * probability * (dot(gy + query, v + key, g.head_dim) - delta[row]);
 }
 
-#define ATTENTION_NAIVE(suffix, T)                                                                                           \
-    extern "C" __global__ void attention_naive_scores_##suffix(                                                              \
-        AttentionGeometry g, int count, const T* __restrict__ q, const T* __restrict__ k, float* __restrict__ scores)   \
-    {                                                                                                                        \
-        attention_naive_scores(g, count, q, k, scores);                                                                      \
-    }                                                                                                                        \
-    extern "C" __global__ void attention_naive_values_##suffix(                                                              \
-        AttentionGeometry g, int count, const float* __restrict__ p, const T* __restrict__ v, T* __restrict__ y)        \
-    {                                                                                                                        \
-        attention_naive_weighted_rows(g, count, p, v, y);                                                                    \
-    }                                                                                                                        \
-    extern "C" __global__ void attention_naive_grad_scores_##suffix(                                                         \
-        AttentionGeometry g, int count, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,      \
-        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, float* __restrict__ p,     \
-        float* __restrict__ ds)                                                                                              \
-    {                                                                                                                        \
-        attention_naive_grad_scores(g, count, q, k, v, lse, delta, gy, p, ds);                                               \
-    }                                                                                                                        \
-    extern "C" __global__ void attention_naive_grad_key_##suffix(                                                            \
-        AttentionGeometry g, int count, const float* __restrict__ weights, const T* __restrict__ vectors,               \
-        T* __restrict__ result)                                                                                              \
-    {                                                                                                                        \
-        attention_naive_weighted_columns(g, count, weights, vectors, result);                                                \
+#define ATTENTION_NAIVE(suffix, T)                                                                                       \
+    extern "C" __global__ void attention_naive_scores_##suffix(                                                          \
+        AttentionGeometry g, int count, const T* __restrict__ q, const T* __restrict__ k, float* __restrict__ scores)    \
+    {                                                                                                                    \
+        attention_naive_scores(g, count, q, k, scores);                                                                  \
+    }                                                                                                                    \
+    extern "C" __global__ void attention_naive_values_##suffix(                                                          \
+        AttentionGeometry g, int count, const float* __restrict__ p, const T* __restrict__ v, T* __restrict__ y)         \
+    {                                                                                                                    \
+        attention_naive_weighted(g, count, {g.query_length, g.key_length}, {g.key_length, 1}, p, v, y);                  \
+    }                                                                                                                    \
+    extern "C" __global__ void attention_naive_grad_scores_##suffix(                                                     \
+        AttentionGeometry g, int count, const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v,       \
+        const float* __restrict__ lse, const float* __restrict__ delta, const T* __restrict__ gy, float* __restrict__ p, \
+        float* __restrict__ ds)                                                                                          \
+    {                                                                                                                    \
+        attention_naive_grad_scores(g, count, q, k, v, lse, delta, gy, p, ds);                                           \
+    }                                                                                                                    \
+    extern "C" __global__ void attention_naive_grad_key_##suffix(                                                        \
+        AttentionGeometry g, int count, const float* __restrict__ weights, const T* __restrict__ vectors,                \
+        T* __restrict__ result)                                                                                          \
+    {                                                                                                                    \
+        attention_naive_weighted(g, count, {g.key_length, 1}, {g.query_length, g.key_length}, weights, vectors, result); \
     }
 
 ATTENTION_NAIVE(f32, float)

@@ -15,6 +15,7 @@
 
 #include "math.cuh"
 #include "scalar.cuh"
+#include "tile_place.cuh"
 
 // Division of 0 <= n < 2^31 by a number that the host knows (Granlund and Montgomery 1994, "Division by invariant integers using
 // multiplication", figure 4.1): three instructions instead of some twenty. ConvolutionGeometry.cs makes them.
@@ -50,11 +51,18 @@ struct Way
     int offset, row, column;
 };
 
+// No element is reached by it.
+__device__ __forceinline__ Way nowhere() { return {0, outside, 0}; }
+
+// Where two parts of a way lead; negative where that is nowhere.
 __device__ __forceinline__ int join(const Way& a, const Way& b, int height, int width)
 {
     bool inside = (unsigned)(a.row + b.row) < (unsigned)height && (unsigned)(a.column + b.column) < (unsigned)width;
     return inside ? a.offset + b.offset : -1;
 }
+
+// The same where an offset is all of it.
+__device__ __forceinline__ int join(int a, int b) { return (a | b) < 0 ? -1 : a + b; }
 
 // The corner of the window of x that output pixel (n, oh, ow) looks at.
 __device__ __forceinline__ Way window_of(const Conv2d& g, int pixel, int first_channel)
@@ -86,8 +94,8 @@ struct WindowsByTap
     const T* __restrict__ values;
     int first_channel, lines, depth_end;
 
-    __device__ __forceinline__ Line line(int pixel) const { return pixel < lines ? window_of(g, pixel, first_channel) : Way{0, outside, 0}; }
-    __device__ __forceinline__ Step step(int depth) const { return depth < depth_end ? tap_of(g, depth) : Way{0, outside, 0}; }
+    __device__ __forceinline__ Line line(int pixel) const { return pixel < lines ? window_of(g, pixel, first_channel) : nowhere(); }
+    __device__ __forceinline__ Step step(int depth) const { return depth < depth_end ? tap_of(g, depth) : nowhere(); }
     __device__ __forceinline__ int offset(const Line& line, const Step& step) const { return join(line, step, g.height, g.width); }
     __device__ __forceinline__ int run() const { return g.in_channels_of_group(); }
 };
@@ -107,7 +115,7 @@ struct WeightsByOutput
 
     __device__ __forceinline__ Line line(int channel) const { return channel < lines ? (first_channel + channel) * depth_end : -1; }
     __device__ __forceinline__ Step step(int depth) const { return depth < depth_end ? depth : -1; }
-    __device__ __forceinline__ int offset(Line line, Step step) const { return (line | step) < 0 ? -1 : line + step; }
+    __device__ __forceinline__ int offset(Line line, Step step) const { return join(line, step); }
     __device__ __forceinline__ int run() const { return g.in_channels_of_group(); }
 };
 
@@ -170,7 +178,7 @@ struct GradientsByTap
     __device__ __forceinline__ Line line(int pixel) const
     {
         if (pixel >= lines)
-            return {0, outside, 0};
+            return nowhere();
         int line = pixel / phase.columns.count, n = line / phase.rows.count;
         int row = phase.rows.first_out + line - n * phase.rows.count, column = phase.columns.first_out + pixel - line * phase.columns.count;
         return {((n * g.out_height + row) * g.out_width + column) * g.out_channels + first_channel, row, column};
@@ -179,7 +187,7 @@ struct GradientsByTap
     __device__ __forceinline__ Step step(int depth) const
     {
         if (depth >= depth_end)
-            return {0, outside, 0};
+            return nowhere();
         int tap = g.out_group.quotient(depth), row = phase.by_column_taps.quotient(tap), column = tap - row * phase.columns.taps;
         return {depth - tap * g.out_channels_of_group() - (row * g.out_width + column) * g.out_channels, -row, -column};
     }
@@ -214,7 +222,7 @@ struct WeightsByInput
         return ((channel * g.kernel_height + kh) * g.kernel_width + kw) * g.in_channels_of_group();
     }
 
-    __device__ __forceinline__ int offset(Line line, Step step) const { return (line | step) < 0 ? -1 : line + step; }
+    __device__ __forceinline__ int offset(Line line, Step step) const { return join(line, step); }
     __device__ __forceinline__ int run() const { return g.in_channels_of_group(); }
 };
 
@@ -233,8 +241,8 @@ struct WindowsByPixel
     const T* __restrict__ values;
     int first_channel, lines, depth_end;
 
-    __device__ __forceinline__ Line line(int index) const { return index < lines ? tap_of(g, index) : Way{0, outside, 0}; }
-    __device__ __forceinline__ Step step(int pixel) const { return pixel < depth_end ? window_of(g, pixel, first_channel) : Way{0, outside, 0}; }
+    __device__ __forceinline__ Line line(int index) const { return index < lines ? tap_of(g, index) : nowhere(); }
+    __device__ __forceinline__ Step step(int pixel) const { return pixel < depth_end ? window_of(g, pixel, first_channel) : nowhere(); }
     __device__ __forceinline__ int offset(const Line& line, const Step& step) const { return join(line, step, g.height, g.width); }
     __device__ __forceinline__ int run() const { return g.in_channels_of_group(); }
 };
@@ -254,7 +262,7 @@ struct GradientsByPixel
 
     __device__ __forceinline__ Line line(int channel) const { return channel < lines ? first_channel + channel : -1; }
     __device__ __forceinline__ Step step(int pixel) const { return pixel < depth_end ? pixel * g.out_channels : -1; }
-    __device__ __forceinline__ int offset(Line line, Step step) const { return (line | step) < 0 ? -1 : line + step; }
+    __device__ __forceinline__ int offset(Line line, Step step) const { return join(line, step); }
     __device__ __forceinline__ int run() const { return g.out_channels_of_group(); }
 };
 
@@ -334,22 +342,6 @@ struct Share
         }
     }
 };
-
-// The tile of the product that a block has to make, blocks being numbered by product (of a group, a phase, a part), row and column of
-// the tile.
-struct TilePlace
-{
-    int product, row, column;
-};
-
-// rows x columns is the size of the product; the place is given by its first element. Neighbouring blocks share the left factor.
-template <class Shape>
-__device__ __forceinline__ TilePlace tile_place(int rows, int columns)
-{
-    int across = (columns + Shape::Columns - 1) / Shape::Columns, down = (rows + Shape::Rows - 1) / Shape::Rows;
-    int line = blockIdx.x / across, product = line / down;
-    return {product, (line - product * down) * Shape::Rows, ((int)blockIdx.x - line * across) * Shape::Columns};
-}
 
 // What becomes of the sums ------------------------------------------------------------------------------------------------------
 // store(row, column, v) takes one element or four neighbours, along the columns where columns_are_contiguous and along the rows where not; elements

@@ -10,6 +10,8 @@
 // Every element of C is summed by one thread in the order of the summed index: the same bits every time.
 #pragma once
 
+#include "tile_place.cuh"
+
 // The summed indices that pass through shared memory at a time.
 constexpr int tile_depth = 16;
 
@@ -23,21 +25,6 @@ struct TileShape
     static constexpr int Columns = Columns_;
     static constexpr int Threads = Rows / thread_tile * (Columns / thread_tile);
 };
-
-// The tile of C that a block has to make, blocks being numbered by product (of a batch, a group ...), row and column of the tile.
-struct TilePlace
-{
-    int product, row, column;
-};
-
-// rows x columns is the size of C; the place is given by its first element. Neighbouring blocks share the rows of A.
-template <class Shape>
-__device__ __forceinline__ TilePlace tile_place(int rows, int columns)
-{
-    int across = (columns + Shape::Columns - 1) / Shape::Columns, down = (rows + Shape::Rows - 1) / Shape::Rows;
-    int line = blockIdx.x / across, product = line / down;
-    return {product, (line - product * down) * Shape::Rows, ((int)blockIdx.x - line * across) * Shape::Columns};
-}
 
 // Lines of an operand on their way into shared memory. Neighbouring threads read neighbouring addresses.
 template <int Lines, int Threads, class Operand>

@@ -11,7 +11,7 @@ public enum MlpTarget
     Velocity,
 }
 
-/// <summary>A round component of a mixture of Gaussians in the plane: <c>MlpTrainComponent</c> of <c>kernels/mlp_train.cu</c>.</summary>
+/// <summary>A round component of a mixture of Gaussians in the plane: <c>MlpTrainComponent</c> of <c>kernels/mlp_train.cuh</c>.</summary>
 /// <param name="Deviation">Its standard deviation along every axis.</param>
 /// <param name="Cumulative">The sum of the weights up to this component; 1 in the last.</param>
 public readonly record struct MlpMixtureComponent(double X, double Y, double Deviation, double Cumulative);
