@@ -40,7 +40,7 @@ namespace RawDiffusion
         /// <param name="bias">[Cout], added to every pixel.</param>
         /// <param name="sampleBias">[N, Cout], added to every pixel of its sample: an embedding of the time.</param>
         /// <param name="residual">[N, Ho, Wo, Cout], added element by element: the way around a block.</param>
-        /// <param name="silu">Whether the result is silu of all that: the same numbers as <see cref="Silu"/> behind it, but read and written once.</param>
+        /// <param name="silu">Whether the result is silu of all that, as by <see cref="Silu"/> behind it, but read and written once (and rounded once, in bfloat16).</param>
         /// <remarks>With x in bfloat16 the weight may be float32: a rounded copy of it is multiplied, and its gradient is float32.</remarks>
         /// <exception cref="ArgumentException">The shapes or types do not fit each other, or the kernel is larger than the padded image.</exception>
         public static Tensor Conv2d(
