@@ -8,7 +8,7 @@ internal static class EvaluateCommand
 {
     public static Command Create()
     {
-        var command = new Command("evaluate", "Sample a trained run and judge the samples as at its end. Writes nothing.");
+        var command = new Command("evaluate", "Sample a trained run and judge the samples as at its end. Writes nothing, unless a classifier is trained to guide by.");
         var options = new SamplingOptions(command);
         command.SetAction(parsed => options.Run(parsed, null, (run, config) =>
         {
@@ -19,7 +19,7 @@ internal static class EvaluateCommand
             using var signals = new StopSignals(Console.Error);
             try
             {
-                var samples = run.Sample(config.Sampling, config.Seed, reporter, stop: signals.Token);
+                var samples = run.Sample(config.Sampling, config.Seed, reporter, stop: signals.Token, data: config.Data);
                 var evaluation = run.Evaluate(samples, config, reporter, signals.Token);
                 reporter.Table($"{config.Sampling.Count} samples of step {run.Step}", evaluation.Rows);
                 return 0;

@@ -36,6 +36,7 @@ internal static class SampleCommand
             "sample runs/mnist-1",
             "sample runs/mnist-1 --n 100 --sampler ddim --steps 50 --seed 7 --out digits",
             "sample runs/mnist-1 --label 3 --guidance 2 --trajectory threes.gif",
+            "sample runs/mnist-2 --label 3 --classifier-guidance 8",
             "sample runs/colour-digits-1 --attribute digit=3 colour=red style=italic --guidance 2 --guidance-of colour=1",
             "sample runs/eight-gaussians-1/checkpoints/step-4000 --eta 0.5 --sampler ddim");
     }
@@ -49,7 +50,7 @@ internal static class SampleCommand
         SampleSet samples;
         try
         {
-            samples = run.Sample(config.Sampling, config.Seed, reporter, label, trajectory is null ? null : trajectory.Add, signals.Token, attributes);
+            samples = run.Sample(config.Sampling, config.Seed, reporter, label, trajectory is null ? null : trajectory.Add, signals.Token, attributes, config.Data);
         }
         catch (OperationCanceledException) when (signals.ExitCode != 0)
         {

@@ -27,6 +27,7 @@ internal sealed class SamplingOptions
             .Add<string>("grid", "sampling.grid", Grids)
             .Add<double>("eta", "sampling.eta", "DDIM's eta: 0 deterministic, 1 like ddpm.")
             .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
+            .Add<double>("classifier-guidance", "sampling.classifierGuidance", "Scale of guidance by a classifier of noised images, which is trained when it is needed first; 0 for none.")
             .AddScales("guidance-of", "sampling.guidanceOf", "Scales of single attributes: colour=3,style=1.5.")
             .AddNumbers("guidance-interval", "sampling.guidanceInterval", "Guide only between two noise levels (sigma / alpha): 0.3,3.")
             .Add<double>("guidance-rescale", "sampling.guidanceRescale", "Share in which guided predictions are rescaled to the spread of unguided ones, 0 to 1.")

@@ -89,14 +89,16 @@ public sealed class DiffusionModel
     /// <summary>What the network is told: nothing, the class, or all that is said of a sample.</summary>
     private static IReadOnlyList<LabelKind> Told(RunConfig config)
     {
-        if (!config.Model.Conditional || config.Data.Classes == 0)
-            return [];
-        // Runs of before attributes have noted down the number of classes alone.
-        IReadOnlyList<LabelKind> all = config.Data.Labels is { Count: > 0 } labels
-            ? [.. labels.Select(label => new LabelKind(label.Name, label.Values))]
-            : [new LabelKind("class", [.. Enumerable.Range(0, config.Data.Classes).Select(i => $"{i}")])];
-        return config.Model.Attributes ? all : [all[0]];
+        var all = SaidOf(config);
+        return !config.Model.Conditional || all.Count == 0 ? [] : config.Model.Attributes ? all : [all[0]];
     }
+
+    /// <summary>What is said of the data, the class first; empty for nothing.</summary>
+    internal static IReadOnlyList<LabelKind> SaidOf(RunConfig config) =>
+        config.Data.Classes == 0 ? []
+        // Runs of before attributes have noted down the number of classes alone.
+        : config.Data.Labels is { Count: > 0 } labels ? [.. labels.Select(label => new LabelKind(label.Name, label.Values))]
+        : [new LabelKind("class", [.. Enumerable.Range(0, config.Data.Classes).Select(i => $"{i}")])];
 
     private static LabelTable? TableOf(IReadOnlyList<LabelKind> kinds) =>
         kinds.Count == 0 ? null : new LabelTable([.. kinds.Select(kind => kind.Values.Count)]);
@@ -158,6 +160,7 @@ public sealed class DiffusionModel
             string needed = points ? $" must be an mlp for the points of {config.Data.Name}" : $" must be a unet2d for the images of {config.Data.Name}";
             throw new ConfigException("model", needed);
         }
+        ClassifierGuide.Check(config);
         var model = new DiffusionModel(config, device);
         model.CheckScales(config.Sampling);
         return model;
@@ -169,16 +172,21 @@ public sealed class DiffusionModel
     /// By the name of a label what all samples are to be, or <c>any</c> for not telling the network; what is not named is another for each.
     /// </param>
     /// <param name="watch">Is shown the start and every step of the first samples: the time and the state, which it must not keep.</param>
+    /// <param name="guide">Leads the samples to their classes; a model that is told none is led to those that it tells apart.</param>
     /// <exception cref="ConfigException">
-    /// The label is not one of the classes, an attribute or its value is not known, or a model that is told nothing is to be guided.
+    /// The label is not one of the classes, an attribute or its value is not known, a model that is told nothing is to be guided, or a
+    /// classifier is to lead to no class.
     /// </exception>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public SampleSet Sample(
         SamplingConfig sampling, Generator generator, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null,
-        CancellationToken stop = default, IReadOnlyDictionary<string, string>? attributes = null)
+        CancellationToken stop = default, IReadOnlyDictionary<string, string>? attributes = null, ClassifierGuide? guide = null)
     {
         CheckScales(sampling);
-        int[] values = new WantedLabels(LabelKinds, label, attributes).Of(sampling.Count);
+        IReadOnlyList<LabelKind> wanted = guide is not null && LabelKinds.Count == 0 ? [guide.Classes] : LabelKinds;
+        int[] values = new WantedLabels(wanted, label, attributes).Of(sampling.Count);
+        if (guide is not null && values.Where((_, i) => i % wanted.Count == 0).Contains(LabelTable.NotTold))
+            throw new ConfigException("sampling.classifierGuidance", $" leads to a {wanted[0].Name}, and any was asked for");
         reporter.Begin("sample", (sampling.Count + AtOnce - 1) / AtOnce * sampling.Steps);
         bool training = Network.IsTraining;
         Network.Eval();
@@ -190,7 +198,7 @@ public sealed class DiffusionModel
                 int count = Math.Min(AtOnce, sampling.Count - start), before = parts.Count * sampling.Steps;
                 using var scope = new MemoryScope();
                 parts.Add(scope.Keep(SamplePart(
-                    sampling, count, values[(start * LabelKinds.Count)..((start + count) * LabelKinds.Count)], generator,
+                    sampling, count, values[(start * wanted.Count)..((start + count) * wanted.Count)], guide, generator,
                     step =>
                     {
                         stop.ThrowIfCancellationRequested();
@@ -198,7 +206,7 @@ public sealed class DiffusionModel
                     },
                     start == 0 ? watch : null)));
             }
-            return Labelled(Tensor.Concat(parts.ToArray()), values);
+            return Labelled(Tensor.Concat(parts.ToArray()), values, wanted.Count);
         }
         finally
         {
@@ -230,9 +238,10 @@ public sealed class DiffusionModel
     private int AtOnce => SampleShape.Rank == 1 ? PointsAtOnce : ImagesAtOnce;
 
     private Tensor SamplePart(
-        SamplingConfig sampling, int count, int[] values, Generator generator, Action<int> progress, Action<double, Tensor>? watch)
+        SamplingConfig sampling, int count, int[] values, ClassifierGuide? guide, Generator generator, Action<int> progress,
+        Action<double, Tensor>? watch)
     {
-        using var guided = new GuidedDenoiser(this, values, sampling, _device);
+        using var guided = new GuidedDenoiser(this, values, sampling, _device, guide);
         var denoiser = guided.Denoiser;
         var x = Sampler.Prior(Process, new Shape([count, .. SampleShape.ToArray()]), generator, _device);
         watch?.Invoke(Process.EndTime, x);
@@ -247,9 +256,9 @@ public sealed class DiffusionModel
         }
     }
 
-    private SampleSet Labelled(Tensor x, int[] values)
+    private SampleSet Labelled(Tensor x, int[] values, int kinds)
     {
-        int kinds = LabelKinds.Count, n = x.Shape[0];
+        int n = x.Shape[0];
         if (kinds == 0)
             return new SampleSet(x, null);
         int[] classes = [.. Enumerable.Range(0, n).Select(i => values[i * kinds])];

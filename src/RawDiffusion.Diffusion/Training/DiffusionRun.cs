@@ -162,8 +162,9 @@ public sealed class DiffusionRun
         var figure = _data is PointData points
             ? new PointsFigure(points.Distribution.Sample(_config.Sampling.Count, new Generator(_config.Seed, RandomStreams.Judge), _device))
             : null;
+        var guide = ClassifierGuide.For(_config, _model, () => _data, _folder.Path, _device, _reporter, stop);
         var samples = _model.Sample(
-            _config.Sampling, new Generator(_config.Seed, RandomStreams.Sampling), _reporter, watch: figure is null ? null : figure.AddState, stop: stop);
+            _config.Sampling, new Generator(_config.Seed, RandomStreams.Sampling), _reporter, watch: figure is null ? null : figure.AddState, stop: stop, guide: guide);
         _folder.WriteSamples(samples);
         var judge = new Judge(_config, _data, _folder.Path, _device);
         var evaluation = judge.Evaluate(samples, _reporter, stop);

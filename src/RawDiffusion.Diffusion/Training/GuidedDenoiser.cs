@@ -10,25 +10,38 @@ internal sealed class GuidedDenoiser : IDisposable
 {
     private readonly List<RecordedNetwork> _networks = [];
 
-    /// <param name="values">What the samples are told, see <see cref="LabelTable.Indices"/>; empty for a model that is told nothing.</param>
-    public GuidedDenoiser(DiffusionModel model, int[] values, SamplingConfig sampling, Backend device)
+    /// <param name="values">
+    /// What the samples are told, see <see cref="LabelTable.Indices"/>. For a model that is told nothing: the classes that the guide leads to,
+    /// or empty.
+    /// </param>
+    /// <param name="guide">Leads to the classes; null for none.</param>
+    public GuidedDenoiser(DiffusionModel model, int[] values, SamplingConfig sampling, Backend device, ClassifierGuide? guide = null)
     {
-        if (model.Labels is not { } table)
-        {
-            Denoiser = Record((x, times) => model.Forward(x, times, null), model);
+        GuidanceInterval? interval = sampling.GuidanceInterval is [var low, var high] ? new(low, high) : null;
+        Denoiser = model.Labels is { } table
+            ? ClassifierFree(model, table, values, sampling, interval, device)
+            : Record((x, times) => model.Forward(x, times, null), model);
+        if (guide is null)
             return;
-        }
+        int kinds = model.Labels?.Kinds ?? 1;
+        int[] classes = [.. values.Where((_, i) => i % kinds == 0)];
+        Denoiser = Guidance.ByClassifier(Denoiser, guide.Network, Tensor.From(classes, [classes.Length], device), guide.Scale, interval);
+    }
+
+    public Denoiser Denoiser { get; }
+
+    public void Dispose() => _networks.ForEach(network => network.Dispose());
+
+    private Denoiser ClassifierFree(
+        DiffusionModel model, LabelTable table, int[] values, SamplingConfig sampling, GuidanceInterval? interval, Backend device)
+    {
         // A kind that none of the samples is told changes nothing.
         int[] told = [.. Enumerable.Range(0, table.Kinds).Where(kind => Enumerable.Range(0, values.Length / table.Kinds).Any(i => values[i * table.Kinds + kind] != LabelTable.NotTold))];
         double[] scales = [.. told.Select(kind => ScaleOf(model, kind, sampling))];
         if (scales.All(scale => scale == 1))
-        {
-            Denoiser = Told(values);
-            return;
-        }
-        GuidanceInterval? interval = sampling.GuidanceInterval is [var low, var high] ? new(low, high) : null;
+            return Told(values);
         var terms = told.Select((_, k) => new GuidanceTerm(Told(Only(told[..(k + 1)])), scales[k])).ToArray();
-        Denoiser = Guidance.ClassifierFree(Told(Only([])), terms, interval, sampling.GuidanceRescale);
+        return Guidance.ClassifierFree(Told(Only([])), terms, interval, sampling.GuidanceRescale);
 
         Denoiser Told(int[] these)
         {
@@ -38,10 +51,6 @@ internal sealed class GuidedDenoiser : IDisposable
 
         int[] Only(int[] kinds) => [.. values.Select((value, i) => kinds.Contains(i % table.Kinds) ? value : LabelTable.NotTold)];
     }
-
-    public Denoiser Denoiser { get; }
-
-    public void Dispose() => _networks.ForEach(network => network.Dispose());
 
     private static double ScaleOf(DiffusionModel model, int kind, SamplingConfig sampling) =>
         sampling.GuidanceOf is { } scales && scales.TryGetValue(model.LabelKinds[kind].Name, out double scale) ? scale : sampling.Guidance;

@@ -39,6 +39,7 @@ public sealed class Pictures
         Grid = "uniform",
         Steps = Math.Min(PreviewSteps, sampling.Steps),
         Count = Math.Min(sampling.Count, Count(_model)),
+        ClassifierGuidance = 0,
     };
 
     /// <summary>Draws as many of the samples as a picture shows.</summary>

@@ -48,12 +48,15 @@ public sealed class TrainedRun
     /// <param name="label">See <see cref="DiffusionModel.Sample"/>.</param>
     /// <param name="attributes">See <see cref="DiffusionModel.Sample"/>.</param>
     /// <param name="watch">See <see cref="DiffusionModel.Sample"/>.</param>
+    /// <param name="data">Where the data are, which a guiding classifier is trained on when it is needed first; where the run had them when null.</param>
     public SampleSet Sample(
         SamplingConfig sampling, ulong seed, IRunReporter reporter, int? label = null, Action<double, Tensor>? watch = null, CancellationToken stop = default,
-        IReadOnlyDictionary<string, string>? attributes = null)
+        IReadOnlyDictionary<string, string>? attributes = null, DataConfig? data = null)
     {
-        (Config with { Sampling = sampling }).Check();
-        return Model.Sample(sampling, new Generator(seed, RandomStreams.Sampling), reporter, label, watch, stop, attributes);
+        var config = Config with { Sampling = sampling, Data = data ?? Config.Data };
+        config.Check();
+        var guide = ClassifierGuide.For(config, Model, () => DiffusionRun.OpenData(config, reporter, stop), Folder, Device, reporter, stop);
+        return Model.Sample(sampling, new Generator(seed, RandomStreams.Sampling), reporter, label, watch, stop, attributes, guide);
     }
 
     /// <summary>Judges samples as at the end of the run; images by the classifier that the run trained, or by a new one.</summary>

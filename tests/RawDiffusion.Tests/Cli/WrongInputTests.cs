@@ -90,6 +90,8 @@ public class WrongInputTests
     [InlineData("train eight-gaussians --time-limit 0", "time-limit must be a positive number, not 0")]
     [InlineData("train eight-gaussians --label-dropout 2", "label-dropout must be in [0, 1], not 2")]
     [InlineData("train mnist --guidance 2", "guidance needs a model that is told classes, and this one is not; train one with --conditional")]
+    [InlineData("train mnist --classifier-guidance NaN", "classifier-guidance must be a number, not NaN")]
+    [InlineData("train eight-gaussians --classifier-guidance 2", "classifier-guidance needs data with classes, and eight-gaussians has none")]
     [InlineData("train mnist --guidance-interval 0.3,3", "guidance-interval needs a model that is told classes")]
     [InlineData("train mnist --guidance-rescale 0.7", "guidance-rescale needs a model that is told classes")]
     [InlineData("train mnist --conditional --label-dropout 0 --guidance 2", "guidance needs a model that knows samples both with their class and without, and this one was told every class")]

@@ -267,6 +267,12 @@ public sealed record SamplingConfig
     /// <summary>Scale of classifier-free guidance for a conditional network: 1 for none, more for clearer classes and less variety.</summary>
     public double Guidance { get; init; } = 1;
 
+    /// <summary>
+    /// Scale of guidance by a classifier of noised images, which is trained when it is needed first: 0 for none. The model need not be told
+    /// classes; its data must have them.
+    /// </summary>
+    public double ClassifierGuidance { get; init; }
+
     /// <summary>Scales of single attributes where they are not that of <see cref="Guidance"/>, by name; null for none.</summary>
     public IReadOnlyDictionary<string, double>? GuidanceOf { get; init; }
 
@@ -283,7 +289,7 @@ public sealed record SamplingConfig
 /// <summary>How samples are judged.</summary>
 public sealed record EvaluationConfig
 {
-    /// <summary>Steps that the classifier of images learns in, by which samples are judged.</summary>
+    /// <summary>Steps that the classifier of images learns in, by which samples are judged. One that samples are guided by has two fifths of them.</summary>
     public int ClassifierSteps { get; init; } = ClassifierTraining.Defaults.Steps;
 }
 

@@ -81,6 +81,8 @@ internal static class RunConfigChecks
             throw Wrong("sampling.eta", "must be in [0, 1]", sampling.Eta);
         if (!double.IsFinite(sampling.Guidance))
             throw Wrong("sampling.guidance", "must be a number", sampling.Guidance);
+        if (!double.IsFinite(sampling.ClassifierGuidance))
+            throw Wrong("sampling.classifierGuidance", "must be a number", sampling.ClassifierGuidance);
         if (sampling.GuidanceInterval is { } interval && interval is not [>= 0, < double.PositiveInfinity] || sampling.GuidanceInterval is [var low, var high] && !(low < high))
         {
             string given = string.Join(", ", sampling.GuidanceInterval!.Select(end => end.ToString(CultureInfo.InvariantCulture)));
@@ -146,7 +148,7 @@ internal static class RunConfigChecks
     {
         string? key = sampling.Guidance != 1 ? "sampling.guidance"
             : sampling.GuidanceOf is not null ? "sampling.guidanceOf"
-            : sampling.GuidanceInterval is not null ? "sampling.guidanceInterval"
+            : sampling.GuidanceInterval is not null && sampling.ClassifierGuidance == 0 ? "sampling.guidanceInterval"
             : sampling.GuidanceRescale != 0 ? "sampling.guidanceRescale" : null;
         if (key is not null && !conditional)
             throw new ConfigException(key, " needs a model that is told classes, and this one is not; train one with --conditional");
