@@ -23,7 +23,7 @@ public static class Inpainting
     /// <param name="x">The state at times[0]; its known part does not matter.</param>
     /// <param name="times">Falling times; the last is usually 0.</param>
     /// <param name="clipX0">Limit for the absolute value of the predicted x_0; infinity for none.</param>
-    /// <exception cref="ArgumentException">The shapes do not fit, or the times do not fall.</exception>
+    /// <exception cref="ArgumentException">The shapes do not fit, the times do not fall, or no signal is left at the first.</exception>
     public static Tensor Replacement(
         Denoiser denoiser, KnownPart known, Tensor x, ReadOnlySpan<double> times, NoiseSource noise, double clipX0 = double.PositiveInfinity,
         Action<SamplerProgress>? callback = null) =>
@@ -47,9 +47,12 @@ public static class Inpainting
     /// as step by step. Each step down asks the network once.
     /// </summary>
     /// <param name="times">Falling times.</param>
+    /// <exception cref="ArgumentException">There is no time.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A jump or the number of resamplings is below 1.</exception>
     public static double[] RePaintTimes(ReadOnlySpan<double> times, int jumpLength, int resamplings)
     {
+        if (times.IsEmpty)
+            throw new ArgumentException("RePaint walks a list of times, and this one is empty");
         if (jumpLength < 1)
             throw new ArgumentOutOfRangeException(nameof(jumpLength), $"a jump is at least 1 step long, not {jumpLength}");
         if (resamplings < 1)
@@ -117,6 +120,7 @@ public static class Inpainting
         if (!(clipX0 > 0))
             throw new ArgumentOutOfRangeException(nameof(clipX0), $"the limit for x_0 must be positive, not {clipX0}");
         var process = denoiser.Process;
+        Sampler.ExpectSignal(process, visited[0]);
         // A rise belongs to the step before it, which is the one that asks the network.
         var steps = new List<(double From, double Down, double To)>();
         for (int i = 0; i + 1 < visited.Length;)

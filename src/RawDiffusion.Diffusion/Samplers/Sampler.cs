@@ -119,7 +119,7 @@ public static partial class Sampler
     }
 
     /// <summary>Where there is none, what divides by alpha is not defined.</summary>
-    private static void ExpectSignal(ForwardProcess process, double time)
+    internal static void ExpectSignal(ForwardProcess process, double time)
     {
         if (!double.IsFinite(process.NoiseToSignal(time)))
             throw new ArgumentException($"this sampler cannot start at time {time} of {process.Name}, where no signal is left; Euler and DpmSolver2M can, or start a little earlier");

@@ -150,6 +150,9 @@ public class InpaintingTests
         var known = new KnownPart(Tensor.Zeros([2, 2]), FirstKnown);
         Assert.Contains("[3, 2] does not fit known samples of shape [2, 2]", Message(() => Inpainting.Replacement(Exact(true), known, Tensor.Zeros([3, 2]), [1, 0], new Generator(1))));
         Assert.Contains("must fall", Message(() => Inpainting.RePaint(Exact(true), known, Tensor.Zeros([2, 2]), [0, 1], new Generator(1))));
+        var flow = s_mixture.DifferentiableDenoiser(new StraightFlow());
+        Assert.Contains("no signal is left", Message(() => Inpainting.Replacement(flow, known, Tensor.Zeros([2, 2]), [1, 0], new Generator(1))));
+        Assert.Contains("is empty", Message(() => Inpainting.RePaintTimes([], 1, 1)));
         Assert.Contains("not 0", Message(() => Inpainting.RePaintTimes([1, 0], 0, 1)));
         Assert.Contains("not -2 times", Message(() => Inpainting.RePaintTimes([1, 0], 1, -2)));
         Assert.Contains("-1", Message(() => Inpainting.Guide(Exact(true), known, -1)));
