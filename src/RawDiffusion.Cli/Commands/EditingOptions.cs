@@ -3,7 +3,6 @@ using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Editing;
-using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Plots;
 using RawDiffusion.Diffusion.Samplers;
 using RawDiffusion.Diffusion.Training;

@@ -15,13 +15,19 @@ public sealed record PrecisionRecall(double Precision, double Recall)
     /// <param name="data">Features of data, [n, D].</param>
     /// <param name="samples">Features of samples, [m, D].</param>
     /// <param name="neighbours">k.</param>
-    /// <exception cref="ArgumentException">The features are not of one dimension, or not more than k of each.</exception>
+    /// <exception cref="ArgumentException">The features are not of one dimension, not more than k of each, or not finite.</exception>
     public static PrecisionRecall Measure(Tensor data, Tensor samples, int neighbours = DefaultNeighbours)
     {
         int size = PointDistances.Check(nameof(PrecisionRecall), data, samples);
         if (neighbours < 1 || neighbours >= data.Shape[0] || neighbours >= samples.Shape[0])
             throw new ArgumentException($"PrecisionRecall: {data.Shape[0]} and {samples.Shape[0]} points do not have {neighbours} neighbours each.");
         double[] x = data.ToDoubleArray(), y = samples.ToDoubleArray();
+        foreach (var (set, values) in new[] { ("data", x), ("samples", y) })
+        {
+            // Comparisons with it come out false, and every point would take it for a near neighbour.
+            if (Array.FindIndex(values, value => !double.IsFinite(value)) is >= 0 and var at)
+                throw new ArgumentException($"PrecisionRecall: a feature of number {at / size} of the {set} is not finite.");
+        }
         return new PrecisionRecall(ShareWithin(x, Radii(x, size, neighbours), y, size), ShareWithin(y, Radii(y, size, neighbours), x, size));
     }
 

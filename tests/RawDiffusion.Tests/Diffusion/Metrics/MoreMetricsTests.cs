@@ -99,6 +99,19 @@ public class MoreMetricsTests
             ImageSimilarity.StructuralSimilarity(x, other), ImageSimilarity.StructuralSimilarity(x * 0.5 + 0.5, other * 0.5 + 0.5, range: 1, black: 0), 1e-9);
     }
 
+    /// <summary>One bad feature would change the balls around all the others, and nobody would see it.</summary>
+    [Theory]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void What_is_not_finite_is_no_neighbour_and_no_partner(double value)
+    {
+        Tensor good = Normal(1, [20, 2]), bad = Tensor.Concat([Normal(2, [19, 2]), Tensor.From([value, 0], [1, 2], good.Device)]);
+        Assert.Contains("number 19 of the samples", Assert.Throws<ArgumentException>(() => PrecisionRecall.Measure(good, bad)).Message);
+        Assert.Contains("number 19 of the data", Assert.Throws<ArgumentException>(() => PrecisionRecall.Measure(bad, good)).Message);
+        Assert.Contains("not finite", Assert.Throws<ArgumentException>(() => ExactWasserstein.Distance(good, bad)).Message);
+        Assert.Contains("not finite", Assert.Throws<ArgumentException>(() => ExactWasserstein.Distance(bad, good)).Message);
+    }
+
     [Fact]
     public void What_does_not_fit_is_named()
     {
