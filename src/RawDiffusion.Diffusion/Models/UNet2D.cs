@@ -79,6 +79,10 @@ public sealed class UNet2D : Module
 
     public Conv2d ConvOut { get; }
 
+    /// <summary>Of a network that is told no labels.</summary>
+    /// <inheritdoc cref="Forward(Tensor, Tensor, Tensor?)"/>
+    public Tensor Forward(Tensor x, Tensor times) => Forward(x, times, null);
+
     /// <param name="x">[N, H, W, inChannels]; H and W are multiples of 2^(levels - 1).</param>
     /// <param name="times">[N], floating or Int32; see <see cref="Processes.ForwardProcess.NetworkTime"/>.</param>
     /// <param name="labels">
@@ -87,7 +91,7 @@ public sealed class UNet2D : Module
     /// </param>
     /// <returns>[N, H, W, outChannels], computed in the type of x.</returns>
     /// <exception cref="ArgumentException">A shape does not fit, or labels are missing, unexpected or no class.</exception>
-    public Tensor Forward(Tensor x, Tensor times, Tensor? labels = null)
+    public Tensor Forward(Tensor x, Tensor times, Tensor? labels)
     {
         CheckInputs(x, times, labels);
         times = AsFloat(times);

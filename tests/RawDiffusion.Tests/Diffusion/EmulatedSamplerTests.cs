@@ -104,7 +104,7 @@ public sealed class EmulatedSamplerTests
     private static Denoiser Denoiser(Backend device)
     {
         var model = Network(device);
-        return new Denoiser((x, times) => model.Forward(x, times), new CosineSchedule());
+        return new Denoiser(model.Forward, new CosineSchedule());
     }
 
     private static UNet2D Network(Backend device)

@@ -34,7 +34,7 @@ public class MaskConditioningTests
         var widened = MaskConditioning.Widen(network);
         Assert.Equal(3, widened.Config.InChannels);
         var x = Tensor.Randn(new Generator(2), [3, 8, 8, 1], Device.Cpu);
-        double[] before = new Denoiser((state, times) => network.Forward(state, times), s_process).Epsilon(x, 0.3).ToDoubleArray();
+        double[] before = new Denoiser(network.Forward, s_process).Epsilon(x, 0.3).ToDoubleArray();
         double[] after = MaskConditioning.Denoiser(widened, s_process, Parameterisation.Epsilon, Known(3)).Epsilon(x, 0.3).ToDoubleArray();
         // Sums with zeros between, in another order: float32 rounding through a few layers.
         Assert.All(before.Zip(after), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
