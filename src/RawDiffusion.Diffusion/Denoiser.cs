@@ -81,7 +81,7 @@ public sealed class Denoiser
         if (!(dataStandardDeviation > 0))
             throw new ArgumentOutOfRangeException(nameof(dataStandardDeviation), $"the data's standard deviation must be positive, not {dataStandardDeviation}");
         (Process, Parameterisation, DataStandardDeviation, LearnsVariance) = (process, parameterisation, dataStandardDeviation, learnsVariance);
-        (_predict, _parts) = (predict, parts);
+        (_predict, _parts) = (predict, [.. parts.Distinct()]);
     }
 
     /// <summary>Of a function of the state and the time itself: an exact denoiser, or one made of others.</summary>
@@ -137,7 +137,9 @@ public sealed class Denoiser
     public Tensor FlowVelocity(Tensor x, double t) => Answer(x, t, Parameterisation.FlowVelocity);
 
     /// <summary>What the network says, in another parameterisation.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The time is outside of the process, or there is no noise.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// The time is outside of the process, or there is no noise, or no signal that what the network says of the noise could be told from.
+    /// </exception>
     /// <exception cref="InvalidOperationException">The network answered with another shape.</exception>
     public Tensor Answer(Tensor x, double t, Parameterisation wanted) => Predict(x, t, wanted).Answer;
 
@@ -148,14 +150,18 @@ public sealed class Denoiser
         double alpha = Process.Alpha(t), sigma = Process.Sigma(t);
         if (sigma == 0)
             throw new ArgumentOutOfRangeException(nameof(t), $"a denoiser cannot be asked at time {t}: there is no noise");
+        double ofX = 0, ofOutput = 1;
+        if (wanted != Parameterisation)
+        {
+            // output = p x0 + q eps and x = alpha x0 + sigma eps give x0 and eps; the answer is a x0 + b eps.
+            var (p, q) = Factors(Parameterisation, t);
+            var (a, b) = Factors(wanted, t);
+            double determinant = alpha * q - sigma * p;
+            if (determinant == 0 || !double.IsFinite(determinant))
+                throw new ArgumentOutOfRangeException(nameof(t), $"from {Parameterisation} there is no {wanted} at time {t} of {Process.Name}: no signal is left");
+            (ofX, ofOutput) = ((a * q - b * p) / determinant, (alpha * b - sigma * a) / determinant);
+        }
         var (output, spread) = Ask(x, t, alpha, sigma);
-        if (wanted == Parameterisation)
-            return new Prediction(output, spread);
-        // output = p x0 + q eps and x = alpha x0 + sigma eps give x0 and eps; the answer is a x0 + b eps.
-        var (p, q) = Factors(Parameterisation, t);
-        var (a, b) = Factors(wanted, t);
-        double determinant = alpha * q - sigma * p;
-        double ofX = (a * q - b * p) / determinant, ofOutput = (alpha * b - sigma * a) / determinant;
         var scaled = ofOutput == 1 ? output : output * ofOutput;
         return new Prediction(ofX == 0 ? scaled : (ofX == 1 ? x : x * ofX) + scaled, spread);
     }

@@ -48,7 +48,8 @@ public static class Guidance
     /// The other form in use, d() + sum_k s_k (d(c_k) - d()) (Liu et al. 2022, composable diffusion), takes attributes to be independent given x_t. Of a
     /// clean image they may be; of a noisy one, which could still become many images, they are not, and scales of 1 would not give the
     /// conditional distribution. This form rests on the chain rule alone: scales of 1 are the denoiser that is told everything, equal scales
-    /// are guidance by all attributes as one, and wherever neighbouring scales are equal the denoiser between need not be asked.
+    /// are guidance by all attributes as one, and wherever neighbouring scales are equal the denoiser between need not be asked. What is said of
+    /// the variance is not guided: it is that of the last denoiser that is asked, where the networks have learned one.
     /// </remarks>
     /// <param name="unconditional">Told nothing.</param>
     /// <param name="told">Each told one attribute more; the last is told all.</param>
@@ -77,18 +78,22 @@ public static class Guidance
         var terms = Weighted(unconditional, told);
         // Sums of predictions are predictions, except where the network sees a scaled input.
         var kind = all.Parameterisation == Parameterisation.Preconditioned ? Parameterisation.X0 : all.Parameterisation;
-        return Denoiser.FromFunction(Predict, process, kind, parts: [.. terms.Select(term => term.Denoiser), .. terms.Any(term => term.Denoiser == all) ? [] : new[] { all }]);
+        bool learns = all.LearnsVariance && terms[^1].Denoiser.LearnsVariance;
+        return Denoiser.FromFunction(Predict, process, kind, learnsVariance: learns, parts: [.. terms.Select(term => term.Denoiser), all]);
 
         Tensor Predict(Tensor x, double t)
         {
             if (terms.Count == 1 && terms[0].Denoiser == all || !within.Contains(process.NoiseToSignal(t)))
-                return all.Answer(x, t, kind);
-            Tensor[] answers = [.. terms.Select(term => term.Denoiser.Answer(x, t, kind))];
+                return Joined(all.Predict(x, t, kind), learns);
+            Prediction[] said = [.. terms.Select(term => term.Denoiser.Predict(x, t, kind))];
+            Tensor[] answers = [.. said.Select(one => one.Answer)];
             var guided = Sum(answers, terms);
-            if (rescale == 0)
-                return guided;
-            int own = terms.FindIndex(term => term.Denoiser == all);
-            return Rescaled(guided, own >= 0 ? answers[own] : all.Answer(x, t, kind), rescale);
+            if (rescale != 0)
+            {
+                int own = terms.FindIndex(term => term.Denoiser == all);
+                guided = Rescaled(guided, own >= 0 ? answers[own] : all.Answer(x, t, kind), rescale);
+            }
+            return Joined(said[^1] with { Answer = guided }, learns);
         }
     }
 
@@ -96,6 +101,11 @@ public static class Guidance
     /// Classifier guidance (Dhariwal and Nichol 2021, Algorithm 2; Song et al. 2021, equation 14): eps - scale sigma grad ln p(y | x_t, t), the
     /// gradient from a classifier that knows noised data. The denoiser need not have been told classes in its training.
     /// </summary>
+    /// <remarks>
+    /// In ancestral sampling this moves the mean of a step by scale (Variance / Ratio) grad with the <see cref="Processes.Transition"/> of the step,
+    /// where their Algorithm 1 moves it by scale Sigma grad with the step's own variance Sigma: for small steps the same.
+    /// What the denoiser says of the variance is left as it is.
+    /// </remarks>
     /// <param name="classifier">From x_t and the time to logits [n, classes], in tensor operations.</param>
     /// <param name="labels">The classes wanted, Int32 [n].</param>
     /// <param name="scale">1 for the distribution of the class as the classifier sees it, 0 for none.</param>
@@ -107,12 +117,14 @@ public static class Guidance
         CheckScale(scale);
         var process = denoiser.Process;
         var within = (interval ?? GuidanceInterval.Whole).Check();
-        return Denoiser.FromFunction(Predict, process, Parameterisation.Epsilon, parts: denoiser);
+        return Denoiser.FromFunction(Predict, process, Parameterisation.Epsilon, learnsVariance: denoiser.LearnsVariance, parts: denoiser);
 
         Tensor Predict(Tensor x, double t)
         {
-            var eps = denoiser.Epsilon(x, t);
-            return scale == 0 || !within.Contains(process.NoiseToSignal(t)) ? eps : eps - Gradient(classifier, x, t, labels) * (scale * process.Sigma(t));
+            var said = denoiser.Predict(x, t, Parameterisation.Epsilon);
+            if (scale != 0 && within.Contains(process.NoiseToSignal(t)))
+                said = said with { Answer = said.Answer - Gradient(classifier, x, t, labels) * (scale * process.Sigma(t)) };
+            return Joined(said, denoiser.LearnsVariance);
         }
     }
 
@@ -160,6 +172,10 @@ public static class Guidance
             sum += answers[i] * terms[i].Weight;
         return sum;
     }
+
+    /// <summary>As a network says it that has learned the variance, or has not.</summary>
+    private static Tensor Joined(in Prediction said, bool learns) =>
+        learns ? Tensor.Concat([said.Answer, said.Spread!], said.Answer.Rank - 1) : said.Answer;
 
     private static Tensor Rescaled(Tensor guided, Tensor conditional, double share)
     {

@@ -138,6 +138,46 @@ public class ClassifierFreeGuidanceTests
         Assert.InRange(Distance(Of(Mode).Score(x, T), Guidance.ClassifierFree(Unconditional, [new(Of(s_half), 1), new(Of(Mode), 1)]).Score(x, T)), 0, 1e-12);
     }
 
+    /// <summary>Networks that have learned the variance go on saying it, so that guided samples can be drawn with it.</summary>
+    [Fact]
+    public void A_learned_variance_is_left_as_the_last_one_asked_says_it()
+    {
+        const double T = 0.4;
+        var x = Noised(T);
+        Denoiser Learned(Denoiser of, double spread) => Denoiser.FromFunction(
+            (state, t) => Tensor.Concat([of.Epsilon(state, t), state * 0 + spread], axis: 1), Process, Parameterisation.Epsilon, learnsVariance: true, parts: of);
+        Denoiser conditional = Learned(Of(Mode), 0.3), unconditional = Learned(Unconditional, -0.2);
+        foreach (var (scale, spread) in new[] { (3.0, 0.3), (1, 0.3), (0, -0.2) })
+        {
+            var guided = Guidance.ClassifierFree(conditional, unconditional, scale);
+            var (answer, said) = guided.Predict(x, T, Parameterisation.Epsilon);
+            Assert.InRange(Distance(Guidance.ClassifierFree(Of(Mode), Unconditional, scale).Epsilon(x, T), answer), 0, 1e-12);
+            Assert.All(said!.ToDoubleArray(), value => Assert.Equal(spread, value, 1e-12));
+        }
+        var outside = Guidance.ClassifierFree(conditional, unconditional, 3, new GuidanceInterval(100, 200));
+        Assert.All(outside.Predict(x, T, Parameterisation.X0).Spread!.ToDoubleArray(), value => Assert.Equal(0.3, value, 1e-12));
+        var byClassifier = Guidance.ByClassifier(
+            unconditional, (Tensor state, double t) => Data.ComponentLogits(state, Process.Alpha(t), Process.Sigma(t)),
+            Tensor.From([.. Enumerable.Repeat(Mode, x.Shape[0])], [x.Shape[0]], x.Device), scale: 1);
+        var (eps, own) = byClassifier.Predict(x, T, Parameterisation.Epsilon);
+        Assert.InRange(Distance(Of(Mode).Epsilon(x, T), eps), 0, 1e-6);
+        Assert.All(own!.ToDoubleArray(), value => Assert.Equal(-0.2, value, 1e-12));
+        Sampler.Ddpm(byClassifier, x, [T, 0.2, 0], new Generator(1), ReverseVariance.Learned);
+        // Where one of the two has learned none, there is none.
+        Assert.False(Guidance.ClassifierFree(conditional, Unconditional, 0).LearnsVariance);
+    }
+
+    [Fact]
+    public void A_denoiser_that_is_told_twice_is_counted_as_often_as_it_is_asked()
+    {
+        var guided = Guidance.ClassifierFree(Unconditional, [new(Of(Mode), 2), new(Of(Mode), 3)]);
+        var one = Of(Mode);
+        var same = Guidance.ClassifierFree(Unconditional, [new(one, 2), new(one, 3)]);
+        var x = Noised(0.4);
+        Assert.Equal(guided.Epsilon(x, 0.4).ToDoubleArray(), same.Epsilon(x, 0.4).ToDoubleArray());
+        Assert.Equal((3, 3), (guided.Evaluations, same.Evaluations));
+    }
+
     [Fact]
     public void What_makes_no_sense_is_named()
     {
