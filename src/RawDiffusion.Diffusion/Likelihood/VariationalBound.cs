@@ -116,7 +116,11 @@ public static class VariationalBound
         ? decoder.LogLikelihood(x0, mean, logarithms)
         : decoder.LogLikelihood(x0, mean, variance.Common);
 
-    private static double Add(Tensor values, double[] perSample, int step, double time, double sign = 1)
+    /// <summary>Adds a term of the bound to that of each sample.</summary>
+    /// <param name="step">From 0.</param>
+    /// <returns>Its mean.</returns>
+    /// <exception cref="NotFiniteException">It is not finite.</exception>
+    internal static double Add(Tensor values, double[] perSample, int step, double time, double sign = 1)
     {
         double[] read = values.ToDoubleArray();
         for (int i = 0; i < read.Length; i++)

@@ -17,7 +17,7 @@ public sealed class BitMixture
 
     /// <param name="strings">Different strings of -1 and 1, [k, n].</param>
     /// <param name="probabilities">Positive, k; they are scaled to sum to 1.</param>
-    /// <exception cref="ArgumentException">The strings are no table of bits, or the probabilities do not fit them.</exception>
+    /// <exception cref="ArgumentException">The strings are no table of bits, or two are the same, or the probabilities do not fit them.</exception>
     public BitMixture(Tensor strings, ReadOnlySpan<double> probabilities)
     {
         if (strings.Rank != 2 || strings.Count == 0)
@@ -25,6 +25,13 @@ public sealed class BitMixture
         if (probabilities.Length != strings.Shape[0])
             throw new ArgumentException($"{strings.Shape[0]} strings need as many probabilities, not {probabilities.Length}");
         Bernoulli.CheckBits(strings);
+        var known = new Dictionary<string, int>();
+        float[] bits = strings.ToArray();
+        for (int i = 0, n = strings.Shape[1]; i < strings.Shape[0]; i++)
+        {
+            if (!known.TryAdd(string.Concat(bits.AsSpan(i * n, n).ToArray().Select(bit => bit > 0 ? '1' : '0')), i))
+                throw new ArgumentException($"the strings of a mixture differ; string {i} is one that was there before");
+        }
         double sum = 0;
         _cumulative = new double[probabilities.Length];
         for (int i = 0; i < probabilities.Length; i++)
@@ -95,9 +102,10 @@ public sealed class BitMixture
     /// <summary>ln q(x_t) where <paramref name="kept"/> of the data is left, [m], nats: exact.</summary>
     /// <param name="x">[m, n].</param>
     /// <param name="kept">In [0, 1).</param>
-    /// <exception cref="ArgumentException">The states have another length.</exception>
-    public Tensor LogProbability(Tensor x, double kept) =>
-        (Overlaps(x) * Math.Atanh(kept) + _logWeights).LogSumExp([1]) + Length * (0.5 * Math.Log(1 - kept * kept) - Math.Log(2));
+    /// <exception cref="ArgumentException">The states have another length, or kept is not in [0, 1).</exception>
+    public Tensor LogProbability(Tensor x, double kept) => kept is not (>= 0 and < 1)
+        ? throw new ArgumentOutOfRangeException(nameof(kept), $"the share of the data that is kept must be in [0, 1), not {kept}")
+        : (Overlaps(x) * Math.Atanh(kept) + _logWeights).LogSumExp([1]) + Length * (0.5 * Math.Log(1 - kept * kept) - Math.Log(2));
 
     /// <summary>The exact p(x_0 | x_t) of every bit: the model that a network is to become.</summary>
     public StepModel<Bernoulli> X0Model(BinomialChain chain)

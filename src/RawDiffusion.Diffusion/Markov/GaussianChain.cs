@@ -9,7 +9,7 @@ namespace RawDiffusion.Diffusion.Markov;
 /// is DDPM. The same numbers come out as of a <see cref="DiscreteSchedule"/> with its <see cref="Transition"/>s and of
 /// <see cref="Likelihood.VariationalBound"/>, by another way.
 /// </summary>
-public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
+public sealed class GaussianChain : MarkovChain<Normal>
 {
     private readonly StepTable _stepScale, _stepVariance, _scale, _variance, _ofXt, _ofX0, _ofX0Squared, _posteriorVariance, _smallSpread;
 
@@ -30,27 +30,27 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
     }
 
     /// <inheritdoc/>
-    public override DiagonalGaussian Forward(Tensor previous, Tensor t) =>
+    public override Normal Forward(Tensor previous, Tensor t) =>
         new(previous * _stepScale.At(t, previous.Rank), _stepVariance.At(t, previous.Rank));
 
     /// <inheritdoc/>
-    public override DiagonalGaussian Marginal(Tensor x0, Tensor t) => new(x0 * _scale.At(t, x0.Rank), _variance.At(t, x0.Rank));
+    public override Normal Marginal(Tensor x0, Tensor t) => new(x0 * _scale.At(t, x0.Rank), _variance.At(t, x0.Rank));
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The shapes differ.</exception>
-    public override DiagonalGaussian Posterior(Tensor xt, DiagonalGaussian x0, Tensor t)
+    public override Normal Posterior(Tensor xt, Normal x0, Tensor t)
     {
         Factorised.ExpectShape("what is said of x_0", x0.Mean, xt.Shape);
-        return new DiagonalGaussian(
+        return new Normal(
             xt * _ofXt.At(t, xt.Rank) + x0.Mean * _ofX0.At(t, xt.Rank),
             _posteriorVariance.At(t, xt.Rank) + x0.Variance * _ofX0Squared.At(t, xt.Rank));
     }
 
     /// <inheritdoc/>
-    public override DiagonalGaussian Known(Tensor x0) => new(x0, Tensor.Zeros([1], x0.Device));
+    public override Normal Known(Tensor x0) => new(x0, Tensor.Zeros([1], x0.Device));
 
     /// <inheritdoc/>
-    public override DiagonalGaussian Stationary(Shape shape) => new(Tensor.Zeros(shape, Device), Tensor.Ones([1], Device));
+    public override Normal Stationary(Shape shape) => new(Tensor.Zeros(shape, Device), Tensor.Ones([1], Device));
 
     /// <inheritdoc/>
     public override void Check(Tensor x0)
@@ -69,7 +69,7 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
     /// <param name="network">States and times to x_0.</param>
     /// <param name="variance">One of the two; <see cref="ReverseVariance.FixedSmall"/> when null.</param>
     /// <exception cref="ArgumentException">The variance is another.</exception>
-    public StepModel<DiagonalGaussian> X0Model(DenoisingNetwork network, ReverseVariance? variance = null)
+    public StepModel<Normal> X0Model(DenoisingNetwork network, ReverseVariance? variance = null)
     {
         var spread = Spread(variance);
         return (xt, t) => Believe(Ask(network, xt, t), t, spread);
@@ -77,7 +77,7 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
 
     /// <summary>The same by a denoiser of the process that the chain is a discretisation of.</summary>
     /// <exception cref="ArgumentException">The process has other noise than the chain at some step, or the variance is none of the two.</exception>
-    public StepModel<DiagonalGaussian> X0Model(Denoiser denoiser, ReverseVariance? variance = null)
+    public StepModel<Normal> X0Model(Denoiser denoiser, ReverseVariance? variance = null)
     {
         var spread = Spread(variance);
         for (int t = 1; t <= Steps; t++)
@@ -92,7 +92,7 @@ public sealed class GaussianChain : MarkovChain<DiagonalGaussian>
             : throw new ArgumentException($"a denoiser is asked about one time, not about the {t.Count} steps of a batch");
     }
 
-    private static DiagonalGaussian Believe(Tensor mean, Tensor t, StepTable spread) => new(mean, spread.At(t, mean.Rank));
+    private static Normal Believe(Tensor mean, Tensor t, StepTable spread) => new(mean, spread.At(t, mean.Rank));
 
     /// <summary>What a variance says is left to know of x_0.</summary>
     private StepTable Spread(ReverseVariance? variance) =>

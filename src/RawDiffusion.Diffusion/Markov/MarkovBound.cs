@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Likelihood;
+using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Markov;
 
@@ -35,28 +36,33 @@ public static class MarkovBound
     /// <summary>All terms, each with a fresh state.</summary>
     /// <param name="reverse">p(x_(t-1) | x_t).</param>
     /// <param name="x0">Data, [n, ...].</param>
-    /// <exception cref="ArgumentException">The data cannot be states of the chain.</exception>
+    /// <exception cref="ArgumentException">The data cannot be states of the chain, or there are none.</exception>
+    /// <exception cref="NotFiniteException">A term is not finite; its time is the number t of the step.</exception>
     public static BoundTerms Evaluate<TDistribution>(
         MarkovChain<TDistribution> chain, StepModel<TDistribution> reverse, Tensor x0, Generator generator, LastStep last = LastStep.Learned)
         where TDistribution : IFactorised<TDistribution>
     {
+        if (x0.Rank < 2 || x0.Count == 0)
+            throw new ArgumentException($"the bound needs samples [n, ...], not {x0.Shape}");
         chain.Check(x0);
         using var noGrad = new NoGrad();
         var stationary = chain.Stationary(x0.Shape);
         var perSample = new double[x0.Shape[0]];
-        double prior = Add(TDistribution.Divergence(chain.Marginal(x0, chain.Step(chain.Steps)), stationary), perSample);
+        double prior = Add(TDistribution.Divergence(chain.Marginal(x0, chain.Step(chain.Steps)), stationary), chain.Steps);
         var steps = new List<double>();
         for (int t = chain.Steps; t >= 2; t--)
         {
             using var scope = new MemoryScope();
-            steps.Add(Add(Term(t), perSample));
+            steps.Add(Add(Term(t), t));
         }
         using var lastScope = new MemoryScope();
         // E[-ln q(x_1 | x_0) - ln pi(x_0) + ln pi(x_1)]: the entropies of q(x_1 | x_0) cancel.
         double reconstruction = Add(
             last == LastStep.Learned ? Term(1) : -stationary.LogProbability(x0) - TDistribution.Divergence(chain.Marginal(x0, chain.Step(1)), stationary),
-            perSample);
+            1);
         return new BoundTerms(prior, steps, reconstruction, perSample);
+
+        double Add(Tensor values, int t) => VariationalBound.Add(values, perSample, chain.Steps - t, t);
 
         Tensor Term(int step)
         {
@@ -80,13 +86,5 @@ public static class MarkovBound
             terms.Steps.Sum(), Mean(chain.Marginal(x0, chain.Step(chain.Steps))), Mean(chain.Marginal(x0, chain.Step(1))), Mean(chain.Stationary(x0.Shape)));
 
         static double Mean(TDistribution distribution) => distribution.Entropy().ToDoubleArray().Average();
-    }
-
-    private static double Add(Tensor values, double[] perSample)
-    {
-        double[] read = values.ToDoubleArray();
-        for (int i = 0; i < read.Length; i++)
-            perSample[i] += read[i];
-        return read.Average();
     }
 }

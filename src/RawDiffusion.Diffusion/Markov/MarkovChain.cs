@@ -1,5 +1,6 @@
 using RawDiffusion.Backends;
 using RawDiffusion.Diffusion.Processes;
+using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Markov;
 
@@ -70,8 +71,10 @@ public abstract class MarkovChain<TDistribution>
     public Tensor Step(int t) => t >= 0 && t <= Steps ? Tensor.From([t], [1], Device) : throw Schedule.OutOfRange(t, 0);
 
     /// <summary>Draws a step of 1 to T for each of n samples, as <see cref="DiscreteSchedule.DrawSteps"/> does: Int32 [n].</summary>
+    /// <exception cref="ArgumentOutOfRangeException">n is less than 1.</exception>
     public Tensor DrawSteps(int n, Generator generator)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
         var steps = new int[n];
         DiscreteSchedule.SpreadSteps(Steps, steps, generator);
         for (int i = 0; i < n; i++)
@@ -100,22 +103,22 @@ public abstract class MarkovChain<TDistribution>
     /// <summary>Ancestral sampling: from the stationary distribution back through all steps.</summary>
     /// <param name="shape">[n, ...].</param>
     /// <param name="callback">Told the step t that a state is at, T first and 0 last; the state belongs to a memory scope: copy or read what is to stay.</param>
+    /// <exception cref="ArgumentException">There are no samples in the shape.</exception>
+    /// <exception cref="NotFiniteException">What the model says is not finite; its time is the number t of the step.</exception>
     public Tensor Sample(StepModel<TDistribution> reverse, Shape shape, Generator generator, Action<int, Tensor>? callback = null)
     {
         using var noGrad = new NoGrad();
         var x = Stationary(shape).Sample(generator);
         callback?.Invoke(Steps, x);
-        for (int t = Steps; t >= 1; t--)
+        double[] steps = [.. Enumerable.Range(0, Steps + 1).Select(i => (double)(Steps - i))];
+        var sample = SamplerWalk.Run(x, steps, callback is null ? null : at => callback((int)at.Time, at.State), (i, state, _) =>
         {
-            var before = x;
-            using (var scope = new MemoryScope())
-            {
-                x = scope.Keep(reverse(x, Step(t)).Sample(generator));
-                callback?.Invoke(t - 1, x);
-            }
-            before.Release();
-        }
-        return x;
+            var kernel = reverse(state, Step(Steps - i));
+            // Of its mean it is only looked whether it is finite: a bit is 1 or -1 whatever its probability.
+            return new SamplerStep(kernel.Sample(generator), kernel.Mean);
+        });
+        x.Release();
+        return sample;
     }
 
     /// <summary>A number for every step.</summary>

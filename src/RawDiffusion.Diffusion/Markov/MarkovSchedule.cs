@@ -13,7 +13,7 @@ public sealed class MarkovSchedule
     private readonly double[] _beta, _kept;
 
     /// <param name="beta">beta_1 to beta_T.</param>
-    /// <exception cref="ArgumentException">There is no step, or a beta is not in (0, 1].</exception>
+    /// <exception cref="ArgumentException">There is no step, a beta is not in (0, 1], or so small that nothing is erased in float64.</exception>
     public MarkovSchedule(ReadOnlySpan<double> beta)
     {
         CheckSteps(beta.Length);
@@ -25,6 +25,8 @@ public sealed class MarkovSchedule
                 throw new ArgumentException($"a step erases more than nothing and at most all: beta_{t} must be in (0, 1], not {beta[t - 1]}");
             _beta[t] = beta[t - 1];
             _kept[t] = _kept[t - 1] * (1 - _beta[t]);
+            if (_kept[t] == 1)
+                throw new ArgumentException($"beta_{t} of {beta[t - 1]} is too small for float64: all of the data would be kept");
         }
     }
 

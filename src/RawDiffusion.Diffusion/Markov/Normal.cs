@@ -1,9 +1,12 @@
 namespace RawDiffusion.Diffusion.Markov;
 
-/// <summary>Independent normal numbers.</summary>
+/// <summary>
+/// Independent normal numbers, as <see cref="Bernoulli"/> is independent bits. They are given by their variances, which are 0 where a number
+/// is known: a <see cref="Vae.DiagonalGaussian"/>, which networks speak of, has logarithms of variances, and 0 has none.
+/// </summary>
 /// <param name="Mean">[n, ...].</param>
 /// <param name="Variance">Broadcasts against the mean; 0 where a number is known.</param>
-public sealed record DiagonalGaussian(Tensor Mean, Tensor Variance) : IFactorised<DiagonalGaussian>
+public sealed record Normal(Tensor Mean, Tensor Variance) : IFactorised<Normal>
 {
     // A known number has a density without bound; its logarithm stays finite, so that what is not asked for does no harm.
     private const double LeastVariance = 1e-30;
@@ -21,6 +24,6 @@ public sealed record DiagonalGaussian(Tensor Mean, Tensor Variance) : IFactorise
     public Tensor Entropy() => ((LogVariance + Math.Log(2 * Math.PI * Math.E)) * 0.5).BroadcastTo(Mean.Shape).SumPerSample();
 
     /// <inheritdoc/>
-    public static Tensor Divergence(DiagonalGaussian q, DiagonalGaussian p) =>
+    public static Tensor Divergence(Normal q, Normal p) =>
         (((q.Mean - p.Mean).Square() / p.Variance + q.Variance / p.Variance - 1 + p.LogVariance - q.LogVariance) * 0.5).SumPerSample();
 }

@@ -3,7 +3,10 @@ using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Vae;
 
-/// <summary>A Gaussian with independent coordinates for every sample: what encoders and decoders say of a latent variable.</summary>
+/// <summary>
+/// A Gaussian with independent coordinates for every sample: what encoders and decoders say of a latent variable. Networks may say any
+/// number, so it is given by the logarithm of its variance; <see cref="Markov.Normal"/>, of kernels that may be certain, by the variance itself.
+/// </summary>
 /// <param name="Mean">[n, ...], or [1, ...] where it is the same for all samples.</param>
 /// <param name="LogVariance">Of a shape that broadcasts to that of the mean.</param>
 public readonly record struct DiagonalGaussian(Tensor Mean, Tensor LogVariance)

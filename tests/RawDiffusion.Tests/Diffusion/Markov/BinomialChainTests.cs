@@ -198,6 +198,11 @@ public class BinomialChainTests
         Assert.Contains("[2, 4]", Assert.Throws<ArgumentException>(() => chain.Posterior(five, Bernoulli.Uniform([2, 4], Device.Reference), chain.Step(1))).Message);
         Assert.Contains("not 21", Assert.Throws<ArgumentException>(() => BitMixture.Heartbeat(20, 21)).Message);
         Assert.Contains("3 probabilities", Assert.Throws<ArgumentException>(() => BitMixture.OfAll([1, 2, 3])).Message);
+        Assert.Contains("beta_1 of 1E-17", Assert.Throws<ArgumentException>(() => new MarkovSchedule([1e-17])).Message);
+        Assert.Contains("'0'", Assert.Throws<ArgumentOutOfRangeException>(() => chain.DrawSteps(0, new Generator(1))).Message);
+        Assert.Contains("[0, 4]", Assert.Throws<ArgumentException>(() => MarkovBound.Evaluate(chain, reverse, Tensor.Zeros([0, 4], Device.Reference), new Generator(1))).Message);
+        Assert.Contains("string 2", Assert.Throws<ArgumentException>(() => new BitMixture(Tensor.From([1.0, -1, 1, 1, 1, -1], [3, 2], Device.Reference), [1, 1, 1])).Message);
+        Assert.Contains("not 1", Assert.Throws<ArgumentOutOfRangeException>(() => s_data.LogProbability(half, 1)).Message);
         Assert.Contains("string 1 is -1", Assert.Throws<ArgumentException>(() => BitMixture.OfAll([1, -1])).Message);
     }
 

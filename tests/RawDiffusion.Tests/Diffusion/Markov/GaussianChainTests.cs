@@ -65,7 +65,7 @@ public class GaussianChainTests
         foreach (int t in new[] { 2, 11, Steps })
         {
             var transition = new Transition(s_process, (double)t / Steps, (t - 1.0) / Steps);
-            StepModel<DiagonalGaussian> Kernel(ReverseVariance variance) => chain.Reverse(chain.X0Model((x, _) => x * 0.5, variance));
+            StepModel<Normal> Kernel(ReverseVariance variance) => chain.Reverse(chain.X0Model((x, _) => x * 0.5, variance));
             Assert.Equal(transition.PosteriorVariance, Kernel(ReverseVariance.FixedSmall)(x, chain.Step(t)).Variance.Item(), 1e-12);
             Assert.Equal(chain.Schedule.Beta(t), Kernel(ReverseVariance.FixedLarge)(x, chain.Step(t)).Variance.Item(), 1e-12);
         }
@@ -108,7 +108,7 @@ public class GaussianChainTests
     {
         var chain = Chain();
         var scale = Tensor.Full([1], 0.3, Device.Reference).RequireGrad();
-        var batch = new MarkovBatch<DiagonalGaussian>(chain, chain.Reverse(chain.X0Model((x, _) => x * scale)), Points(60), new Generator(5));
+        var batch = new MarkovBatch<Normal>(chain, chain.Reverse(chain.X0Model((x, _) => x * scale)), Points(60), new Generator(5));
         // All steps are among the samples, the first with its density too.
         Assert.Equal(Enumerable.Range(1, Steps), batch.Inputs[1].ToInt32Array().Distinct());
         var loss = batch.Loss(batch.Draw(batch.Inputs));
@@ -129,7 +129,7 @@ public class GaussianChainTests
         Assert.Contains("NaN", Assert.Throws<ArgumentException>(() => MarkovBound.Evaluate(chain, chain.Reverse(model), wrong, new Generator(1))).Message);
     }
 
-    private static void Expect(Tensor mean, double variance, DiagonalGaussian actual)
+    private static void Expect(Tensor mean, double variance, Normal actual)
     {
         double[] expected = mean.ToDoubleArray(), means = actual.Mean.ToDoubleArray();
         for (int i = 0; i < expected.Length; i++)
