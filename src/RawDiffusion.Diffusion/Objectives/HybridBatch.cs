@@ -20,7 +20,7 @@ public sealed class HybridBatch : TrainingBatch
 
     // Columns of the numbers of each sample that its time decides.
     private const int Alpha = 0, Sigma = 1, NetworkTime = 2, InputScale = 3, TargetX0 = 4, TargetEpsilon = 5, X0OfX = 6, X0OfOutput = 7,
-        MeanSquared = 8, LogPosterior = 9, LogLow = 10, LogHigh = 11, IsDecoder = 12, Weight = 13, ColumnCount = 14;
+        MeanSquared = 8, LogPosterior = 9, LogLow = 10, LogHigh = 11, IsDecoder = 12, Weight = 13, MeanOfX = 14, MeanOfX0 = 15, ColumnCount = 16;
 
     private readonly ConditionalNetwork _network;
     private readonly Decoder _decoder;
@@ -64,7 +64,7 @@ public sealed class HybridBatch : TrainingBatch
     /// <summary>The density of each of them.</summary>
     public IReadOnlyList<double> Densities { get; }
 
-    /// <summary>x_0, [n, 14] numbers of each sample that its time decides, and labels where there are any.</summary>
+    /// <summary>x_0, [n, 16] numbers of each sample that its time decides, and labels where there are any.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
 
     /// <returns>x_0, x_t, the noise, the numbers of each sample, and labels where there are any.</returns>
@@ -99,17 +99,18 @@ public sealed class HybridBatch : TrainingBatch
         var predicted = Column(X0OfX) * xt + Column(X0OfOutput) * halves[0].Detach();
         var logVariance = ReverseVariance.Interpolate(halves[1], Column(LogLow), Column(LogHigh));
         var divergence = VariationalBound.Divergence((predicted - x0).Square() * Column(MeanSquared), Column(LogPosterior), logVariance);
-        // Both for all samples, as a recorded step does the same for every batch; the mean of a step to time 0 is the predicted x_0 itself.
-        var term = F.Where(Numbers(table, IsDecoder), -_decoder.LogLikelihood(x0, predicted, logVariance), divergence.SumPerSample());
+        // Both for all samples, as a recorded step does the same for every batch.
+        var decoded = _decoder.LogLikelihood(x0, Column(MeanOfX) * xt + Column(MeanOfX0) * predicted, logVariance);
+        var term = F.Where(Numbers(table, IsDecoder), -decoded, divergence.SumPerSample());
         return (simple, term * ((double)Steps / size));
     }
 
     private void Fill(Span<double> row, Denoiser denoiser, double t, double density)
     {
         var process = denoiser.Process;
-        double length = process.EndTime / Steps, s = t - length;
         // A whole number of steps from 0, up to rounding.
-        var step = new Transition(process, t, s > 1e-6 * length ? s : 0);
+        double length = process.EndTime / Steps, s = t - length > 1e-6 * length ? t - length : 0;
+        var step = new Transition(process, t, s);
         double alpha = step.AlphaT, sigma = step.SigmaT;
         var (ofX0, ofEpsilon) = denoiser.Factors(denoiser.Parameterisation, t);
         // output = p x0 + q eps and x = alpha x0 + sigma eps, as in Denoiser.
@@ -120,9 +121,10 @@ public sealed class HybridBatch : TrainingBatch
         (row[TargetX0], row[TargetEpsilon]) = (ofX0, ofEpsilon);
         (row[X0OfX], row[X0OfOutput]) = (ofEpsilon / determinant, -sigma / determinant);
         (row[MeanSquared], row[LogLow], row[LogHigh]) = (step.PosteriorX0 * step.PosteriorX0, low, high);
-        // A step to time 0 has no divergence; any number will do for what is not chosen.
+        (row[MeanOfX], row[MeanOfX0]) = (step.PosteriorXt, step.PosteriorX0);
+        // A step to no noise has no divergence; any number will do for what is not chosen.
         row[LogPosterior] = step.SigmaS > 0 ? Math.Log(step.PosteriorVariance) : low;
-        row[IsDecoder] = step.SigmaS > 0 ? 0 : 1;
+        row[IsDecoder] = s > 0 ? 0 : 1;
         row[Weight] = 1 / density;
     }
 

@@ -119,6 +119,34 @@ public class HybridTests
         Assert.Equal(expected, mean, tolerance);
     }
 
+    /// <summary>Time 0 of a learned schedule has noise; the last step ends at the data all the same, and is the decoder's.</summary>
+    [Fact]
+    public void They_do_for_a_process_that_begins_with_noise()
+    {
+        var process = new MonotoneLogSnr(9, -8, hidden: 4).Snapshot();
+        ConditionalNetwork network = (x, times, _) =>
+        {
+            // The network is told the log-SNR, from 9 to -8 as 0 to 999.
+            double[] gains = Array.ConvertAll(times.ToDoubleArray(), told =>
+            {
+                double alphaBar = 1 / (1 + Math.Exp(17 * told / 999 - 9)), variance = Deviation * Deviation;
+                return Math.Sqrt(alphaBar) * variance / (alphaBar * variance + 1 - alphaBar);
+            });
+            return Tensor.Concat([x * Tensor.From(gains, [gains.Length, 1], x.Device), x * 0 + 1], axis: 1);
+        };
+        var denoiser = new Denoiser((x, times) => network(x, times, null), process, Parameterisation.X0, learnsVariance: true);
+        const int N = 160_000;
+        var terms = VariationalBound.Evaluate(
+            denoiser, Data(N / Steps, new Generator(4)), TimeGrid.Uniform(Steps), new Generator(5), Decoder.Gaussian, ReverseVariance.Learned);
+        var times = TimeSampler.Steps(new DiscreteSchedule(process, Steps, Device.Reference));
+        var batch = new HybridBatch(network, denoiser, Data(N, new Generator(6)), null, times, Steps, Decoder.Gaussian, new Generator(7));
+        double[] losses = batch.SampleLosses(batch.Draw(batch.Inputs)).Bound.ToDoubleArray();
+        double mean = losses.Average(), error = Math.Sqrt(losses.Average(loss => (loss - mean) * (loss - mean)) / N);
+        double tolerance = 4 * Math.Sqrt(error * error + terms.StandardError * terms.StandardError / 4);
+        Assert.InRange(tolerance, 0, 0.1);
+        Assert.Equal((terms.Total - terms.Prior) / 2, mean, tolerance);
+    }
+
     [Fact]
     public void The_plain_part_is_the_plain_objective()
     {
@@ -144,7 +172,7 @@ public class HybridTests
                 UpBlockTypes = ["UpBlock2D", "UpBlock2D"], LayersPerBlock = 1, NormNumGroups = 4, AddAttention = false,
             },
             generator, Device.Cpu);
-        var denoiser = new Denoiser((x, times) => network.Forward(x, times), s_process, Parameterisation.Velocity, learnsVariance: true);
+        var denoiser = new Denoiser(network.Forward, s_process, Parameterisation.Velocity, learnsVariance: true);
         var images = (Tensor.RandInt(generator, 0, 256, [N, 4, 4, 1], Device.Cpu).To(DType.Float32) * (2.0 / 255)) - 1;
         var batch = new HybridBatch(
             network.Forward, denoiser, images, null, TimeSampler.Steps(s_schedule), Steps, Decoder.Discretised, generator);
