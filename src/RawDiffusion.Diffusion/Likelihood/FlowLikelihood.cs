@@ -1,3 +1,4 @@
+using RawDiffusion.Backends;
 using RawDiffusion.Diffusion.Samplers;
 
 namespace RawDiffusion.Diffusion.Likelihood;
@@ -13,6 +14,19 @@ public enum Divergence
 
     /// <summary>The same with normal v, which scatters more.</summary>
     Gaussian,
+}
+
+/// <summary>The vectors v of an estimated trace v^T J v: without bias where E[v v^T] = I (Hutchinson 1990).</summary>
+public static class Hutchinson
+{
+    /// <summary>Random signs, whose estimates scatter least, or normals.</summary>
+    /// <exception cref="ArgumentException">An exact divergence has none.</exception>
+    public static Tensor Probe(Divergence kind, Shape shape, Generator generator, Backend? device = null) => kind switch
+    {
+        Divergence.Rademacher => Tensor.Rand(generator, shape, device: device).Ge(0.5) * 2 - 1,
+        Divergence.Gaussian => Tensor.Randn(generator, shape, device),
+        _ => throw new ArgumentException($"the {kind} divergence has no probe"),
+    };
 }
 
 /// <param name="LogLikelihood">ln p(x), [n], nats.</param>
@@ -42,7 +56,7 @@ public static class FlowLikelihood
         using var scope = new MemoryScope();
         var probe = divergence == Divergence.Exact
             ? null
-            : Probe(divergence, [n, size], generator ?? throw new ArgumentException($"the {divergence} estimate needs a generator"), x);
+            : Hutchinson.Probe(divergence, x.Shape, generator ?? throw new ArgumentException($"the {divergence} estimate needs a generator"), x.Device);
         // The state is the sample and, in a last column, what has been added to ln p.
         double alpha = process.Alpha(start);
         var state = Tensor.Concat([x.Reshape(n, size) * alpha, Tensor.Zeros([n, 1], x.Device)], axis: 1);
@@ -62,37 +76,18 @@ public static class FlowLikelihood
     }
 
     /// <summary>The flow's velocity and its divergence for every sample.</summary>
-    /// <param name="probe">v, [n, size], or null for the exact divergence.</param>
+    /// <param name="probe">v, of the shape of x, or null for the exact divergence.</param>
     internal static (Tensor Velocity, Tensor Divergence) VelocityAndDivergence(Denoiser denoiser, Tensor x, double t, Tensor? probe)
     {
-        int n = x.Shape[0], size = x.Count / n;
         if (probe is not null)
         {
-            var (velocity, product) = Autograd.Vjp(state => denoiser.FlowVelocity(state, t), x, probe.Reshape(x.Shape));
-            return (velocity, (product.Reshape(n, size) * probe).Sum(1));
+            var (velocity, product) = Autograd.Vjp(state => denoiser.FlowVelocity(state, t), x, probe);
+            return (velocity, (product * probe).SumPerSample());
         }
         var leaf = x.Detach().RequireGrad();
         Tensor output;
         using (new EnableGrad())
             output = denoiser.FlowVelocity(leaf, t);
-        Tensor? sum = null;
-        for (int i = 0; i < size; i++)
-        {
-            // One coordinate of all samples at a time; samples do not see each other.
-            var unit = new double[size];
-            unit[i] = 1;
-            var row = Autograd.Grad(output, [leaf], Tensor.From(unit, [1, size], x.Device).BroadcastTo([n, size]).Reshape(x.Shape), retainGraph: true)[0]!;
-            var entry = row.Reshape(n, size).Slice(1, i, 1).Reshape(n);
-            sum = sum is null ? entry : sum + entry;
-        }
-        return (output.Detach(), sum!);
-    }
-
-    private static Tensor Probe(Divergence divergence, Shape shape, Generator generator, Tensor like)
-    {
-        if (divergence == Divergence.Gaussian)
-            return Tensor.Randn(generator, shape, like.Device);
-        int[] bits = Tensor.RandInt(generator, 0, 2, shape, Device.Cpu).ToInt32Array();
-        return Tensor.From(Array.ConvertAll(bits, bit => 2f * bit - 1), shape, like.Device);
+        return (output.Detach(), Jacobian.Diagonal(output, leaf).SumPerSample());
     }
 }

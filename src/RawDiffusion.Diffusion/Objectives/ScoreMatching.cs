@@ -19,16 +19,7 @@ public static class ScoreMatching
             throw new ArgumentException($"implicit score matching needs points [n, D], not {x.Shape}");
         var leaf = x.Detach().RequireGrad();
         var s = Score(score, leaf);
-        int n = x.Shape[0], size = x.Shape[1];
-        Tensor loss = s.Square().Sum(1) * 0.5;
-        for (int i = 0; i < size; i++)
-        {
-            var unit = new double[size];
-            unit[i] = 1;
-            var row = Autograd.Grad(s, [leaf], Tensor.From(unit, [1, size], x.Device).BroadcastTo([n, size]), retainGraph: true, createGraph: true)[0]!;
-            loss += row.Slice(1, i, 1).Reshape(n);
-        }
-        return loss.Mean();
+        return (s.Square() * 0.5 + Jacobian.Diagonal(s, leaf, createGraph: true)).SumPerSample().Mean();
     }
 
     /// <summary>
@@ -36,18 +27,21 @@ public static class ScoreMatching
     /// </summary>
     /// <param name="score">s, of the shape of what it is given.</param>
     /// <param name="x">Data, [n, ...].</param>
-    /// <param name="probe">v, of the shape of x: random signs or normals.</param>
+    /// <param name="probe">v, of the shape of x; see <see cref="Hutchinson"/>.</param>
     /// <returns>The loss, a scalar with history.</returns>
-    /// <exception cref="ArgumentException">The probe or the score has another shape than the data.</exception>
+    /// <exception cref="ArgumentException">There are no samples, or the probe or the score has another shape than they have.</exception>
     public static Tensor Sliced(Func<Tensor, Tensor> score, Tensor x, Tensor probe)
     {
+        if (x.Rank < 2 || x.Count == 0)
+            throw new ArgumentException($"sliced score matching needs samples [n, ...], not {x.Shape}");
         if (probe.Shape != x.Shape)
             throw new ArgumentException($"a probe has the shape of the data {x.Shape}, not {probe.Shape}");
         var leaf = x.Detach().RequireGrad();
         var s = Score(score, leaf);
-        int n = x.Shape[0], size = x.Count / Math.Max(1, n);
-        var product = Autograd.Grad(s, [leaf], probe, retainGraph: true, createGraph: true)[0]!;
-        return (product * probe + s.Square() * 0.5).SumPerSample().Mean();
+        var squares = s.Square() * 0.5;
+        var product = s.RequiresGrad ? Autograd.Grad(s, [leaf], probe, retainGraph: true, createGraph: true)[0] : null;
+        // None: the score does not depend on x, and its trace is 0.
+        return (product is null ? squares : product * probe + squares).SumPerSample().Mean();
     }
 
     private static Tensor Score(Func<Tensor, Tensor> score, Tensor x)
@@ -55,12 +49,4 @@ public static class ScoreMatching
         var s = score(x);
         return s.Shape == x.Shape ? s : throw new ArgumentException($"a score has the shape of the data {x.Shape}, not {s.Shape}");
     }
-
-    /// <summary>Probes of random signs, whose estimates of a trace scatter least (Hutchinson 1990), or of normals.</summary>
-    public static Tensor Probe(Divergence kind, Shape shape, Generator generator, Backends.Backend? device = null) => kind switch
-    {
-        Divergence.Rademacher => Tensor.Rand(generator, shape, device: device).Ge(0.5) * 2 - 1,
-        Divergence.Gaussian => Tensor.Randn(generator, shape, device),
-        _ => throw new ArgumentException("an exact divergence has no probe"),
-    };
 }

@@ -62,21 +62,11 @@ public abstract partial class ReverseVariance
         /// <summary>d x0_i / d x_i for every number i of every sample, of the shape of x.</summary>
         private static Tensor DiagonalSlope(Denoiser denoiser, Tensor x, double t)
         {
-            int n = x.Shape[0], size = x.Count / n;
             var leaf = x.Detach().RequireGrad();
             Tensor x0;
             using (new EnableGrad())
                 x0 = denoiser.X0(leaf, t);
-            var columns = new Tensor[size];
-            for (int i = 0; i < size; i++)
-            {
-                // One dimension of all samples at a time; samples do not see each other.
-                var unit = new double[size];
-                unit[i] = 1;
-                var seed = Tensor.From(unit, [1, size], x.Device).BroadcastTo([n, size]).Reshape(x.Shape);
-                columns[i] = Autograd.Grad(x0, [leaf], seed, retainGraph: true)[0]!.Reshape(n, size).Slice(1, i, 1);
-            }
-            return Tensor.Concat(columns, axis: 1).Reshape(x.Shape);
+            return Jacobian.Diagonal(x0, leaf);
         }
     }
 }

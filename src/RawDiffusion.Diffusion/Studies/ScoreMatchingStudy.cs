@@ -42,7 +42,7 @@ public sealed class ScoreMatchingStudy : Study
             PointTraining.Learn(model, context.Count(2000, 600), context, () =>
             {
                 var x = PointTraining.Draw(s_unequal, generator, context.Device);
-                return ScoreMatching.Sliced(Score, x, ScoreMatching.Probe(Divergence.Rademacher, x.Shape, generator, x.Device));
+                return ScoreMatching.Sliced(Score, x, Hutchinson.Probe(Divergence.Rademacher, x.Shape, generator, x.Device));
             });
             using var scope = new MemoryScope();
             var points = s_unequal.Sample(2000, new Generator(seed, 62)).To(context.Device);
@@ -70,7 +70,7 @@ public sealed class ScoreMatchingStudy : Study
         double worst = 0;
         foreach (var kind in new[] { Divergence.Rademacher, Divergence.Gaussian })
         {
-            var estimate = Product(ScoreMatching.Probe(kind, points.Shape, generator, points.Device));
+            var estimate = Product(Hutchinson.Probe(kind, points.Shape, generator, points.Device));
             var (mean, error) = Statistics.MeanWithError((estimate - trace).ToDoubleArray());
             worst = Math.Max(worst, Math.Abs(mean) / error);
         }

@@ -1,7 +1,9 @@
 using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Gan;
 using RawDiffusion.Diffusion.Likelihood;
 using RawDiffusion.Diffusion.Metrics;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
@@ -49,11 +51,40 @@ public class BadInputTests
     public void A_sampler_that_divides_by_the_signal_does_not_start_without_one()
     {
         double[] times = TimeGrid.Uniform(4);
-        foreach (string name in new[] { "ddpm", "ddim", "heun", "euler-maruyama", "predictor", "langevin" })
+        foreach (string name in new[] { "ddpm", "ddim", "heun", "dpm-solver-2s", "dpm-solver-2s-eta", "euler-maruyama", "predictor", "langevin" })
             Refuses(name is "predictor" ? "0 and" : "time 1", () => EverySampler.Run(name, Exact(new StraightFlow()), Start, times));
-        foreach (string name in new[] { "euler", "dpm-solver-2m" })
+        Refuses("time 1", () => Sampler.DpmSolverSde2M(Exact(new StraightFlow()), Start, times, s_generator, eta: 0));
+        foreach (string name in new[] { "euler", "dpm-solver-2m", "dpm-solver-sde-2m" })
             Assert.All(EverySampler.Run(name, Exact(new StraightFlow()), Start, times).ToArray(), value => Assert.True(float.IsFinite(value)));
     }
+
+    /// <summary>Where the state is nothing but noise, the noise in it says nothing of the data.</summary>
+    [Fact]
+    public void A_network_that_says_the_noise_is_not_asked_for_data_where_no_signal_is_left()
+    {
+        var denoiser = Denoiser.FromFunction((x, _) => x, new StraightFlow(), Parameterisation.Epsilon);
+        Refuses("from Epsilon there is no X0 at time 1 of flow", () => denoiser.X0(Start, 1));
+        Refuses("there is no X0", () => Sampler.Euler(denoiser, Start, TimeGrid.Uniform(4), s_generator));
+        Assert.Equal(0, denoiser.Evaluations);
+        Assert.Equal(Start.ToArray(), denoiser.Epsilon(Start, 1).ToArray());
+    }
+
+    /// <summary>Karras et al. 2022 add noise at the first level too, and with that would leave the process.</summary>
+    [Fact]
+    public void Churn_does_not_lead_beyond_the_end_of_a_process()
+    {
+        var denoiser = Exact();
+        double[] times = [1, 0.5, 0.1, 0];
+        Refuses("S_tmax must leave it out", () => Sampler.Heun(denoiser, Start, times, s_generator, new Sampler.Churn(1)));
+        Refuses("S_tmax must leave it out", () => Sampler.Euler(Exact(new StraightFlow()), Start, times, s_generator, new Sampler.Churn(1)));
+        Assert.Equal(0, denoiser.Evaluations);
+        Sampler.Heun(denoiser, Start, times, s_generator, new Sampler.Churn(1, Largest: 100));
+    }
+
+    [Theory]
+    [MemberData(nameof(EverySampler.Names), MemberType = typeof(EverySampler))]
+    public void Every_sampler_needs_a_sample(string name) =>
+        Refuses("[0, 2]", () => EverySampler.Run(name, Exact(), Tensor.Zeros([0, 2]), [1, 0.5, 0.1, 0]));
 
     [Fact]
     public void Settings_of_samplers_are_checked()
@@ -142,6 +173,8 @@ public class BadInputTests
         Refuses("betaMax", () => new LinearSchedule(3, 2));
         Refuses("NaN", () => new LinearSchedule(double.NaN, 2));
         Refuses("finalAlpha", () => new CosineSchedule(finalAlpha: 1.5));
+        Refuses("Infinity", () => new CosineSchedule(double.PositiveInfinity));
+        Refuses("-Infinity", () => new SigmoidSchedule(double.NegativeInfinity));
     }
 
     [Theory]
@@ -157,6 +190,11 @@ public class BadInputTests
             Refuses("which runs from 0 to 1", () => process.Drift(t));
             Refuses("which runs from 0 to 1", () => process.DiffusionSquared(t));
             Refuses("which runs from 0 to 1", () => s_data.Denoiser(process).X0(Start, t));
+            if (process is VariancePreserving preserving)
+            {
+                Refuses("which runs from 0 to 1", () => preserving.Beta(t));
+                Refuses("which runs from 0 to 1", () => preserving.IntegratedBeta(t));
+            }
         }
     }
 
@@ -192,6 +230,35 @@ public class BadInputTests
         Refuses("[2, 2, 2]", () => ScoreMatching.Implicit(x => x, Tensor.Ones([2, 2, 2])));
         Refuses("[2, 1]", () => ScoreMatching.Implicit(x => x.Sum(1, keepDims: true), Start));
         Refuses("[3, 2]", () => ScoreMatching.Sliced(x => x, Start, Tensor.Ones([3, 2])));
+        Refuses("[0, 2]", () => ScoreMatching.Sliced(x => x, Tensor.Zeros([0, 2]), Tensor.Zeros([0, 2])));
+    }
+
+    /// <summary>A uniform density has one: its trace is 0.</summary>
+    [Fact]
+    public void A_score_may_be_the_same_everywhere()
+    {
+        var score = Tensor.Full([2, 2], 3).RequireGrad();
+        Assert.Equal(9, ScoreMatching.Implicit(_ => score, Start).Item(), 1e-6);
+        Assert.Equal(9, ScoreMatching.Sliced(_ => score, Start, Tensor.Ones([2, 2])).Item(), 1e-6);
+        Assert.Equal(9, ScoreMatching.Implicit(_ => score.Detach(), Start).Item(), 1e-6);
+        Assert.Equal(9, ScoreMatching.Sliced(_ => score.Detach(), Start, Tensor.Ones([2, 2])).Item(), 1e-6);
+    }
+
+    [Fact]
+    public void Networks_refuse_points_and_labels_that_do_not_fit()
+    {
+        var generator = new Generator(1);
+        var network = new MlpDenoiser(generator, Device.Cpu, width: 8, labels: 3);
+        var labels = Tensor.From([0, 1], [2], Device.Cpu);
+        Refuses("[2, 3]", () => network.Forward(Tensor.Ones([2, 3]), Tensor.Ones([2]), labels));
+        Refuses("[1]", () => network.Forward(Start, Tensor.Ones([1]), labels));
+        Refuses("labels of 2 points are [2] or [2, K], not [1]", () => network.Forward(Start, Tensor.Ones([2]), Tensor.From([0], [1], Device.Cpu)));
+        Refuses("needs labels", () => network.Forward(Start, Tensor.Ones([2])));
+        Refuses("by 1.5", () => new LabelTable(3).Drop(new int[2], 1.5, generator));
+        Refuses("of 3", () => new LabelTable(3, 2).Drop(new int[3], 0.5, generator));
+        Refuses("NaN", () => new GaussianMixture(new GaussianComponent(new Point2(double.NaN, 0), 1, 1)));
+        Refuses("learning rate", () => new AdversarialTraining(
+            new GanMlp(generator, 2, 2, 4, 1, Device.Cpu), new GanMlp(generator, 2, 1, 4, 1, Device.Cpu), new GanSettings { Latents = 2, LearningRate = double.NaN }, generator));
     }
 
     /// <summary>Images have more axes than points, and the same loss.</summary>
@@ -199,7 +266,7 @@ public class BadInputTests
     public void Sliced_score_matching_of_images_is_that_of_their_pixels()
     {
         var x = Tensor.Randn(new Generator(1), [3, 2, 2, 1], Device.Reference);
-        var probe = ScoreMatching.Probe(Divergence.Rademacher, x.Shape, new Generator(2), Device.Reference);
+        var probe = Hutchinson.Probe(Divergence.Rademacher, x.Shape, new Generator(2), Device.Reference);
         double images = ScoreMatching.Sliced(state => state.Square() * -0.5, x, probe).Item();
         double pixels = ScoreMatching.Sliced(state => state.Square() * -0.5, x.Reshape(3, 4), probe.Reshape(3, 4)).Item();
         Assert.Equal(pixels, images, 1e-12);
@@ -216,6 +283,12 @@ public class BadInputTests
         Refuses("not at 0.9", () => VariationalBound.Evaluate(Exact(), Start, [0.9, 0.5, 0], s_generator, Decoder.Gaussian));
         Refuses("not at 0.9", () => BoundEstimates.Evaluate(Exact(), Start, [0.9, 0.5, 0], [0, 1], s_generator, Decoder.Gaussian));
         Refuses("[2]", () => VariationalBound.Evaluate(Exact(), Tensor.Ones([2]), [1, 0.5, 0], s_generator, Decoder.Gaussian));
+        foreach (var (wrong, values) in new[] { ("is 0.5", new[] { 1, 0.5f }), ("is -1", [-1, 3]), ("is 4", [0, 4]), ("is NaN", [float.NaN, 0]) })
+        {
+            Refuses(wrong, () => DequantisedBound.Bits(
+                y => y.Sum(1), Tensor.From(values, [1, 2]), 4, Dequantisation.Uniform(s_generator), s_generator));
+        }
+        Refuses("[0, 2]", () => DequantisedBound.Bits(y => y.Sum(1), Tensor.Zeros([0, 2]), 4, Dequantisation.Uniform(s_generator), s_generator));
         foreach (var decoder in new[] { Decoder.Gaussian, Decoder.Discretised })
             Refuses("not 0", () => decoder.LogLikelihood(Start, Start, 0));
     }

@@ -114,7 +114,7 @@ public class ObjectiveTests
             double expected = 0.5 * a * a * square - a * D;
             Assert.Equal(expected, ScoreMatching.Implicit(p => p * -a, x).Item(), 1e-9);
             // A linear score has v^T J v = -a |v|^2 = -a D for every sign vector.
-            Assert.Equal(expected, ScoreMatching.Sliced(p => p * -a, x, ScoreMatching.Probe(Divergence.Rademacher, x.Shape, new Generator(6), Device.Reference)).Item(), 1e-9);
+            Assert.Equal(expected, ScoreMatching.Sliced(p => p * -a, x, Hutchinson.Probe(Divergence.Rademacher, x.Shape, new Generator(6), Device.Reference)).Item(), 1e-9);
         }
     }
 
@@ -129,7 +129,7 @@ public class ObjectiveTests
         double[][] estimates = new double[Probes][];
         for (int i = 0; i < Probes; i++)
         {
-            var probe = ScoreMatching.Probe(Divergence.Rademacher, x.Shape, new Generator((ulong)i, 8), Device.Reference);
+            var probe = Hutchinson.Probe(Divergence.Rademacher, x.Shape, new Generator((ulong)i, 8), Device.Reference);
             estimates[i] = Autograd.Grad(ScoreMatching.Sliced(Score, x, probe), [weight])[0]!.ToDoubleArray();
         }
         for (int k = 0; k < 4; k++)
