@@ -19,7 +19,7 @@ public class GaussianMixture : IExactDensity
     private readonly double[] _cumulative;
 
     /// <param name="components">Their weights need not sum to 1; they are divided by their sum.</param>
-    /// <exception cref="ArgumentException">No component or more than 256, a weight that is not positive, a negative standard deviation.</exception>
+    /// <exception cref="ArgumentException">No component or more than 256, a weight that is not positive, a negative standard deviation, or a number that is not finite.</exception>
     public GaussianMixture(params ReadOnlySpan<GaussianComponent> components)
     {
         if (components.Length is 0 or > LargestCount)
@@ -29,8 +29,9 @@ public class GaussianMixture : IExactDensity
         double sum = 0;
         foreach (var component in _components)
         {
-            if (!(component.Weight > 0) || !(component.StandardDeviation >= 0))
-                throw new ArgumentException($"GaussianMixture: {component} needs a positive weight and no negative standard deviation.");
+            var (mean, deviation, weight) = component;
+            if (!(weight > 0 && deviation >= 0 && double.IsFinite(weight + deviation + mean.X + mean.Y)))
+                throw new ArgumentException($"GaussianMixture: {component} needs a positive weight, no negative standard deviation and finite numbers.");
             sum += component.Weight;
         }
         double cumulative = 0;

@@ -41,8 +41,8 @@ public sealed class AdversarialTraining
     /// <exception cref="ArgumentException">A setting is none.</exception>
     public AdversarialTraining(Layer generator, Layer discriminator, GanSettings settings, Generator noise)
     {
-        if (settings.Latents < 1 || settings.PenaltyEvery < 1 || !(settings.Penalty >= 0))
-            throw new ArgumentException($"a GAN needs latents, a penalty that is not negative and steps between penalties, not {settings}");
+        if (settings.Latents < 1 || settings.PenaltyEvery < 1 || !(settings.Penalty >= 0 && double.IsFinite(settings.Penalty)) || !(settings.LearningRate > 0))
+            throw new ArgumentException($"a GAN needs latents, a positive learning rate, a penalty that is not negative and steps between penalties, not {settings}");
         (_generator, _discriminator, _settings, _noise) = (generator, discriminator, settings, noise);
         // No momentum: the other player moves the target (as in Karras et al. 2020).
         _generatorSteps = new Adam(generator, settings.LearningRate, beta1: 0, beta2: 0.99);

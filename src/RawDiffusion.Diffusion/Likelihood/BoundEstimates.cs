@@ -21,6 +21,7 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
     /// <param name="times">Falling times of the bound's steps, from the end of the process to 0.</param>
     /// <param name="steps">Which step each sample is asked about: i is that from times[i] to times[i + 1]. To be uniform, each on its own.</param>
     /// <exception cref="ArgumentException">The times are others, or the steps do not fit the samples or the times.</exception>
+    /// <exception cref="NotFiniteException">A term is not finite.</exception>
     public static BoundEstimates Evaluate(
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, ReadOnlySpan<int> steps, NoiseSource noise, Decoder decoder)
     {
@@ -56,7 +57,11 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
             {
                 double[] read = values.ToDoubleArray();
                 for (int j = 0; j < read.Length; j++)
+                {
+                    if (!double.IsFinite(read[j]))
+                        throw new NotFiniteException(i + 1, grid[i], $"the term of the bound for sample {chosen[j]} is {read[j]}");
                     to[chosen[j]] += count * read[j];
+                }
             }
         }
         return result;

@@ -61,8 +61,11 @@ public sealed class LabelTable
     /// with this chance, and of the others each one with the same chance again. So the network sees every selection of them.
     /// </summary>
     /// <param name="values">As in <see cref="Indices"/>; they are changed.</param>
+    /// <exception cref="ArgumentException">There are not K values for each sample, or the chance is not in [0, 1].</exception>
     public void Drop(Span<int> values, double chance, Generator generator)
     {
+        if (values.Length % Kinds != 0 || chance is not (>= 0 and <= 1))
+            throw new ArgumentException($"LabelTable: of {Kinds} labels for each sample some are left out by a chance in [0, 1], not of {values.Length} by {chance}.");
         int n = values.Length / Kinds, draws = Kinds == 1 ? 1 : Kinds + 1;
         float[] drawn = Tensor.Rand(generator, [n * draws], device: Device.Cpu).ToArray();
         for (int i = 0; i < values.Length; i++)

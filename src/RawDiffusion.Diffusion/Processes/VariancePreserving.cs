@@ -7,23 +7,25 @@ namespace RawDiffusion.Diffusion.Processes;
 public abstract class VariancePreserving : ForwardProcess
 {
     /// <summary>beta(t).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The time is outside of the process.</exception>
     public abstract double Beta(double t);
 
     /// <summary>B(t) = -ln alpha(t)^2: the integral of beta from 0 to t, where time 0 has no noise.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The time is outside of the process.</exception>
     public abstract double IntegratedBeta(double t);
 
     /// <summary>alpha(t)^2, the continuous counterpart of DDPM's alpha_bar_t.</summary>
-    public double AlphaBar(double t) => Math.Exp(-IntegratedBeta(CheckTime(t)));
+    public double AlphaBar(double t) => Math.Exp(-IntegratedBeta(t));
 
-    public override double Alpha(double t) => Math.Exp(-0.5 * IntegratedBeta(CheckTime(t)));
+    public override double Alpha(double t) => Math.Exp(-0.5 * IntegratedBeta(t));
 
     /// <inheritdoc/>
     /// <remarks>1 - exp(-B) by expm1, so that small times keep their digits.</remarks>
-    public override double Sigma(double t) => Math.Sqrt(-ExponentialMinusOne.Expm1(-IntegratedBeta(CheckTime(t))));
+    public override double Sigma(double t) => Math.Sqrt(-ExponentialMinusOne.Expm1(-IntegratedBeta(t)));
 
-    public override double Drift(double t) => -0.5 * Beta(CheckTime(t));
+    public override double Drift(double t) => -0.5 * Beta(t);
 
-    public override double DiffusionSquared(double t) => Beta(CheckTime(t));
+    public override double DiffusionSquared(double t) => Beta(t);
 }
 
 /// <summary>
@@ -47,9 +49,9 @@ public sealed class LinearSchedule : VariancePreserving
 
     public override string Name => "linear";
 
-    public override double Beta(double t) => BetaMin + t * (BetaMax - BetaMin);
+    public override double Beta(double t) => BetaMin + CheckTime(t) * (BetaMax - BetaMin);
 
-    public override double IntegratedBeta(double t) => BetaMin * t + 0.5 * t * t * (BetaMax - BetaMin);
+    public override double IntegratedBeta(double t) => BetaMin * CheckTime(t) + 0.5 * t * t * (BetaMax - BetaMin);
 }
 
 /// <summary>
@@ -64,7 +66,7 @@ public sealed class SigmoidSchedule : VariancePreserving
     /// <exception cref="ArgumentException">Unless start &lt; end, tau &gt; 0 and 0 &lt; finalAlpha &lt; 1.</exception>
     public SigmoidSchedule(double start = -3, double end = 3, double tau = 1, double finalAlpha = 0.004)
     {
-        if (!(start < end && tau > 0 && double.IsFinite(tau) && finalAlpha is > 0 and < 1))
+        if (!(start < end && double.IsFinite(end - start) && tau > 0 && double.IsFinite(tau) && finalAlpha is > 0 and < 1))
             throw new ArgumentException($"a sigmoid schedule needs start < end, tau > 0 and 0 < finalAlpha < 1, not {start}, {end}, {tau} and {finalAlpha}");
         (_first, _slope) = (start / tau, (end - start) / tau);
         _low = Sigmoid(-end / tau);
@@ -76,7 +78,7 @@ public sealed class SigmoidSchedule : VariancePreserving
 
     public override string Name => "sigmoid";
 
-    private double V(double t) => _first + _slope * _end * t;
+    private double V(double t) => _first + _slope * _end * CheckTime(t);
 
     public override double IntegratedBeta(double t) => t == 0 ? 0 : -Math.Log((Sigmoid(-V(t)) - _low) / _range);
 
@@ -101,9 +103,10 @@ public sealed class CosineSchedule : VariancePreserving
 
     /// <param name="s">Offset that keeps beta from vanishing at time 0.</param>
     /// <param name="finalAlpha">alpha at time 1; about what the linear schedule ends with.</param>
+    /// <exception cref="ArgumentException">Unless s &gt;= 0 and 0 &lt; finalAlpha &lt; 1.</exception>
     public CosineSchedule(double s = 0.008, double finalAlpha = 0.004)
     {
-        if (!(s >= 0 && finalAlpha is > 0 and < 1))
+        if (!(s >= 0 && double.IsFinite(s) && finalAlpha is > 0 and < 1))
             throw new ArgumentException($"a cosine schedule needs s >= 0 and 0 < finalAlpha < 1, not {s} and {finalAlpha}");
         Offset = s;
         FinalAlpha = finalAlpha;
@@ -118,7 +121,7 @@ public sealed class CosineSchedule : VariancePreserving
 
     public override string Name => "cosine";
 
-    private double Angle(double t) => Math.PI / 2 * (t * _end + Offset) / (1 + Offset);
+    private double Angle(double t) => Math.PI / 2 * (CheckTime(t) * _end + Offset) / (1 + Offset);
 
     // beta = -2 d log alpha / dt = 2 tan(angle) d angle / dt.
     public override double Beta(double t) => Math.PI * _end / (1 + Offset) * Math.Tan(Angle(t));

@@ -42,7 +42,7 @@ public static class DormandPrince
     /// <param name="y">The state at <paramref name="start"/>, any shape; it is left alone.</param>
     /// <param name="accepted">Is told of every accepted step: its number from 1, its time and state, which it must not keep.</param>
     /// <returns>The state at <paramref name="end"/>.</returns>
-    /// <exception cref="ArgumentException">The tolerance allows no error or no step, or a time is not finite.</exception>
+    /// <exception cref="ArgumentException">The tolerance allows no error or no step, a time is not finite, or the state is empty.</exception>
     /// <exception cref="InvalidOperationException">The steps are used up or have become too small; the message says where.</exception>
     /// <exception cref="NotFiniteException">A slope is not finite, or the state is not.</exception>
     public static Tensor Solve(
@@ -54,6 +54,8 @@ public static class DormandPrince
             throw new ArgumentException($"an adaptive solver needs at least 1 step, not {tolerance.MaxSteps}");
         if (!double.IsFinite(start) || !double.IsFinite(end))
             throw new ArgumentException($"an adaptive solver goes from one finite time to another, not from {start} to {end}");
+        if (y.Count == 0)
+            throw new ArgumentException($"an adaptive solver needs a state of at least one number, not of shape {y.Shape}");
         using var noGrad = new NoGrad();
         using var whole = new MemoryScope();
         double direction = Math.Sign(end - start), t = start;

@@ -66,10 +66,10 @@ public abstract partial class ReverseVariance
 /// <summary>The variance of one reverse step: one number, or the logarithms of one for each number of the state.</summary>
 public readonly struct StepVariance
 {
-    /// <exception cref="ArgumentOutOfRangeException">The variance is not positive.</exception>
-    public StepVariance(double common) => Common = common > 0
+    /// <exception cref="ArgumentOutOfRangeException">The variance is not positive, or not finite.</exception>
+    public StepVariance(double common) => Common = common > 0 && double.IsFinite(common)
         ? common
-        : throw new ArgumentOutOfRangeException(nameof(common), $"the variance of a reverse step must be positive, not {common}");
+        : throw new ArgumentOutOfRangeException(nameof(common), $"the variance of a reverse step must be positive and finite, not {common}");
 
     /// <param name="logarithms">ln of the variances, of the shape of the state.</param>
     public StepVariance(Tensor logarithms) => Logarithms = logarithms;

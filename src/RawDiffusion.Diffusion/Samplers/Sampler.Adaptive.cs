@@ -19,8 +19,10 @@ public static partial class Sampler
             throw new ArgumentException(
                 $"the probability flow of {denoiser.Process.Name} runs from at most {denoiser.Process.EndTime} down to a time with noise, not from {start} to {end}");
         }
+        using var noGrad = new NoGrad();
+        using var scope = new MemoryScope();
         var state = DormandPrince.Solve(denoiser.FlowVelocity, x, start, end, tolerance, callback is null ? null : Watch);
-        return denoise ? denoiser.X0(state, end) : state;
+        return scope.Keep(denoise ? denoiser.X0(state, end) : state);
 
         void Watch(int step, double time, Tensor at) => callback(new SamplerProgress(step, 0, time, at, denoiser.X0(at, time)));
     }

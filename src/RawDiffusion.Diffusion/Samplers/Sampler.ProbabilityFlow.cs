@@ -71,6 +71,7 @@ public static partial class Sampler
         CheckEta(eta);
         double[] grid = TimeGrid.Check(denoiser.Process, times);
         var process = denoiser.Process;
+        ExpectSignal(process, grid[0]);
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             Level from = new(process, grid[i]), to = new(process, grid[i + 1]);
@@ -107,6 +108,9 @@ public static partial class Sampler
     {
         CheckEta(eta);
         double[] grid = TimeGrid.Check(denoiser.Process, times);
+        // With noise of its own the first step forgets a state without signal; without, it cannot.
+        if (eta == 0)
+            ExpectSignal(denoiser.Process, grid[0]);
         return SamplerWalk.Run(x, grid, callback, (i, state, last) =>
         {
             Level from = new(denoiser.Process, grid[i]), to = new(denoiser.Process, grid[i + 1]);
@@ -139,6 +143,12 @@ public static partial class Sampler
         var process = denoiser.Process;
         if (heun)
             ExpectSignal(process, grid[0]);
+        for (int i = 0; churn.Amount > 0 && i + 1 < grid.Length; i++)
+        {
+            double s = process.NoiseToSignal(grid[i]), growth = churn.Growth(s, grid.Length - 1), more = s * (1 + growth), most = process.NoiseToSignal(process.EndTime);
+            if (growth > 0 && !(more <= most && double.IsFinite(more)))
+                throw new ArgumentException($"churn would bring the noise at time {grid[i]} from sigma / alpha {s} to {more}, and {process.Name} ends at {most}; S_tmax must leave it out");
+        }
         return SamplerWalk.Run(x, grid, callback, (i, state, _) =>
         {
             Level from = new(process, grid[i]), to = new(process, grid[i + 1]);

@@ -56,8 +56,7 @@ public static partial class Sampler
         Denoiser denoiser, Tensor x, ReadOnlySpan<double> times, NoiseSource noise,
         double eta = 0, double clipX0 = double.PositiveInfinity, Action<SamplerProgress>? callback = null)
     {
-        if (eta is not (>= 0 and <= 1))
-            throw new ArgumentOutOfRangeException(nameof(eta), $"eta must be in [0, 1], not {eta}");
+        CheckEta(eta);
         return Walk(denoiser, x, times, noise, clipX0, callback, (step, _, _, _) =>
         {
             double scale = eta * Math.Sqrt(step.PosteriorVariance);

@@ -19,10 +19,13 @@ internal static class SamplerWalk
 {
     /// <param name="times">Where the states are: that of step i is times[i + 1].</param>
     /// <param name="step">The step from a state, given its number from 0 and the memory of the step before.</param>
+    /// <exception cref="ArgumentException">There are no samples in the state.</exception>
     /// <exception cref="NotFiniteException">The denoiser's answer or the state is not finite; it says at which step.</exception>
     public static Tensor Run(
         Tensor x, double[] times, Action<SamplerProgress>? callback, Func<int, Tensor, Tensor?, SamplerStep> step)
     {
+        if (x.Count == 0)
+            throw new ArgumentException($"a sampler needs a state of at least one sample, not of shape {x.Shape}");
         using var noGrad = new NoGrad();
         Tensor? memory = null;
         var check = new FiniteCheck(x, times);

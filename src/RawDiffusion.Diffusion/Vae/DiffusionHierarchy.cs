@@ -21,9 +21,7 @@ public static class DiffusionHierarchy
         ReverseVariance? variance = null, Backends.Backend? device = null)
     {
         var process = denoiser.Process;
-        double[] grid = TimeGrid.Check(process, times);
-        if (grid[0] != process.EndTime || grid[^1] != 0)
-            throw new ArgumentException($"the levels of {process.Name} go from its end at {process.EndTime} to 0, not from {grid[0]} to {grid[^1]}");
+        double[] grid = VariationalBound.CheckGrid(process, times);
         int levels = grid.Length - 1;
         device ??= Device.Default;
         variance ??= ReverseVariance.FixedSmall;

@@ -57,8 +57,12 @@ public sealed class HierarchicalVae
 
     /// <summary>The bound on -ln p(x), as diffusion states it: the top level is the prior's term, the others are steps.</summary>
     /// <param name="x">[n, ...].</param>
+    /// <exception cref="ArgumentException">There are no samples.</exception>
+    /// <exception cref="ArithmeticException">A term is not finite; it says which.</exception>
     public BoundTerms Bound(Tensor x, NoiseSource noise)
     {
+        if (x.Rank < 2 || x.Count == 0)
+            throw new ArgumentException($"the bound needs samples [n, ...], not {x.Shape}");
         using var noGrad = new NoGrad();
         using var scope = new MemoryScope();
         return Terms(x, noise).Read();
@@ -131,18 +135,24 @@ public sealed record LevelTerms(IReadOnlyList<Tensor> Divergences, Tensor Recons
     }
 
     /// <summary>The numbers, under diffusion's names.</summary>
+    /// <exception cref="ArithmeticException">One is not finite; it says which.</exception>
     public BoundTerms Read()
     {
-        double[] perSample = Reconstruction.ToDoubleArray();
-        double reconstruction = perSample.Average();
-        var means = new List<double>(Divergences.Count);
-        foreach (var divergence in Divergences)
+        var perSample = new double[Reconstruction.Count];
+        double[] means = [.. Divergences.Select((divergence, i) => Add(divergence, $"the divergence of level {Divergences.Count - i}"))];
+        return new BoundTerms(means[0], means[1..], Add(Reconstruction, "the reconstruction"), perSample);
+
+        double Add(Tensor term, string name)
         {
-            double[] values = divergence.ToDoubleArray();
+            // One number for all samples where neither the encoder nor what is above depends on them.
+            double[] values = term.BroadcastTo(Reconstruction.Shape).ToDoubleArray();
             for (int i = 0; i < values.Length; i++)
+            {
+                if (!double.IsFinite(values[i]))
+                    throw new ArithmeticException($"{name} for sample {i} is {values[i]}");
                 perSample[i] += values[i];
-            means.Add(values.Average());
+            }
+            return values.Average();
         }
-        return new BoundTerms(means[0], means[1..], reconstruction, perSample);
     }
 }

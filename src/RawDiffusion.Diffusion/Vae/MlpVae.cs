@@ -7,7 +7,7 @@ namespace RawDiffusion.Diffusion.Vae;
 /// <summary>What p(x | z_1) is.</summary>
 public enum VaeLikelihood
 {
-    /// <summary>Independent bits: the network says their logits.</summary>
+    /// <summary>Independent bits of 0 and 1: the network says their logits.</summary>
     Bernoulli,
 
     /// <summary>The network says the mean; the standard deviation, one for all coordinates, is learned too.</summary>

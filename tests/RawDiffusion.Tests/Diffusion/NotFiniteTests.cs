@@ -2,8 +2,10 @@ using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Diffusion;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Likelihood;
+using RawDiffusion.Diffusion.Markov;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Samplers;
+using RawDiffusion.Diffusion.Vae;
 using RawDiffusion.PtxEmulator.Driver;
 using RawDiffusion.PtxEmulator.Execution;
 
@@ -118,6 +120,41 @@ public class NotFiniteTests
             Spoilt(0.75, float.NaN), Start, s_times, new Generator(1), Decoder.Gaussian));
         Assert.Equal((4, 0.7), (e.Step, Math.Round(e.Time, 12)));
         Assert.Contains("sample 1 is NaN", e.Message);
+    }
+
+    [Fact]
+    public void The_estimates_of_the_bound_do_too()
+    {
+        var e = Assert.Throws<NotFiniteException>(() => BoundEstimates.Evaluate(
+            Spoilt(0.75, float.NaN), Start, s_times, [0, 1, 2, 4, 4], new Generator(1), Decoder.Gaussian));
+        // Of the two samples asked at time 0.6 the second is spoilt.
+        Assert.Equal((5, 0.6), (e.Step, Math.Round(e.Time, 12)));
+        Assert.Contains("sample 4 is NaN", e.Message);
+    }
+
+    /// <summary>A bit is drawn from a probability that is no number as if it were 0.</summary>
+    [Fact]
+    public void A_chain_of_bits_names_the_step()
+    {
+        var chain = new BinomialChain(MarkovSchedule.EqualShares(6), Device.Reference);
+        var reverse = chain.Reverse(chain.X0Model((x, times) => times.ToDoubleArray()[0] < 500 ? x * double.NaN : x));
+        var sampled = Assert.Throws<NotFiniteException>(() => chain.Sample(reverse, [3, 2], new Generator(1)));
+        // 1000 t / 6 - 1 is below 500 from step 3 on, the fourth.
+        Assert.Equal((4, 3.0), (sampled.Step, sampled.Time));
+        Assert.Contains("the denoiser's answer", sampled.Message);
+        var bound = Assert.Throws<NotFiniteException>(() => MarkovBound.Evaluate(chain, reverse, Tensor.Ones([3, 2], Device.Reference), new Generator(1)));
+        Assert.Equal((4, 3.0), (bound.Step, bound.Time));
+        Assert.Contains("sample 0 is NaN", bound.Message);
+    }
+
+    [Fact]
+    public void A_hierarchy_of_latents_names_the_level()
+    {
+        var hierarchy = DiffusionHierarchy.Of(Spoilt(0.75, float.NaN), [2], s_times, Decoder.Gaussian, device: Device.Cpu);
+        var e = Assert.Throws<ArithmeticException>(() => hierarchy.Bound(Start.To(Device.Cpu), new Generator(1)));
+        // z_7 is at time 0.7; what it says of z_6 is wrong.
+        Assert.Contains("the divergence of level 6 for sample 1 is NaN", e.Message);
+        Assert.Contains("[0, 2]", Assert.Throws<ArgumentException>(() => hierarchy.Bound(Tensor.Zeros([0, 2], Device.Cpu), new Generator(1))).Message);
     }
 
     /// <summary>There the sums of many steps are read together; the step is still the right one.</summary>

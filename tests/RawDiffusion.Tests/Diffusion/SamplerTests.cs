@@ -39,6 +39,16 @@ public class SamplerTests
         return new Denoiser(Network, s_process, parameterisation);
     }
 
+    /// <summary>Otherwise every sample would hold on to the whole network's tape.</summary>
+    [Theory]
+    [MemberData(nameof(EverySampler.Names), MemberType = typeof(EverySampler))]
+    public void Samples_of_a_network_have_no_history(string name)
+    {
+        var weight = Tensor.Full([1], 0.5, Device.Cpu).RequireGrad();
+        var denoiser = new Denoiser((x, _) => x * weight, s_process, Parameterisation.X0);
+        Assert.False(EverySampler.Run(name, denoiser, Tensor.Ones([2, 2], Device.Cpu), [0.9, 0.5, 0.1, 0]).RequiresGrad);
+    }
+
     [Theory]
     [InlineData(Parameterisation.Epsilon)]
     [InlineData(Parameterisation.X0)]
