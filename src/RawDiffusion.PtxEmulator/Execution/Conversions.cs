@@ -48,6 +48,7 @@ internal static unsafe class Conversions
             (PtxType.F32, PtxType.F16, Rounding.None) => At(&Unary<FromHalf, uint>),
             (PtxType.F32, PtxType.BF16, Rounding.None) => At(&Unary<FromBrain, uint>),
             (PtxType.BF16, PtxType.F32, Rounding.Nearest) => At(&Unary<ToBrain, uint>),
+            (PtxType.TF32, PtxType.F32, Rounding.NearestAway) => At(&Unary<ToTf32, uint>),
             (PtxType.BF16x2, PtxType.F32, Rounding.Nearest) => At(&Binary<ToBrainPair, uint>),
             _ => 0,
         };
@@ -108,6 +109,16 @@ internal static unsafe class Conversions
     private readonly struct ToBrain : IUnary<uint>
     {
         public static Vector512<uint> Invoke(Vector512<uint> a) => HalfVectors.NarrowToBrain(a.AsSingle());
+    }
+
+    /// <summary>Half of the last of 10 fraction bits is added to the magnitude, and what lies below it cut off: a carry goes where it belongs, to infinity too.</summary>
+    private readonly struct ToTf32 : IUnary<uint>
+    {
+        public static Vector512<uint> Invoke(Vector512<uint> a)
+        {
+            var rounded = (a + Vector512.Create(0x1000u)) & Vector512.Create(0xFFFFE000u);
+            return Vector512.ConditionalSelect(Vector512.Equals(a.AsSingle(), a.AsSingle()).AsUInt32(), rounded, Vector512.Create(0x7FFFFFFFu));
+        }
     }
 
     private readonly struct ToBrainPair : IBinary<uint>
