@@ -44,9 +44,9 @@ public sealed class GanMnistStudy : Study
         Report(context, "GAN", gan, ganSeconds, generator.ParameterCount, evaluations: 1);
         Report(context, "diffusion", diffusion, diffusionSeconds, run.Model.Network.ParameterCount, sampling.Steps);
         // No threshold: the figures are stated, whatever they say.
-        Beside(context, $"cFID of {count} (floor {gan.Floor:0.###})", gan.Distance, diffusion.Distance);
-        Beside(context, "classes found of 10", Classes(gan), Classes(diffusion));
-        Beside(context, "share the classifier is sure of", gan.Confident, diffusion.Confident);
+        context.Beside(FormattableString.Invariant($"cFID of {count} (floor {gan.Floor:0.###}): GAN beside diffusion"), gan.Distance, diffusion.Distance);
+        context.Beside("classes found of 10: GAN beside diffusion", Classes(gan), Classes(diffusion));
+        context.Beside("share the classifier is sure of: GAN beside diffusion", gan.Confident, diffusion.Confident);
         Draw(context, made, denoised, gan, diffusion);
     }
 
@@ -98,9 +98,6 @@ public sealed class GanMnistStudy : Study
             ["evaluations for a sample"] = evaluations,
             ["seconds for all samples"] = seconds,
         });
-
-    private static void Beside(StudyContext context, string what, double gan, double diffusion) => context.Judge(
-        $"{what}: GAN beside diffusion", FormattableString.Invariant($"{gan:0.###} beside {diffusion:0.###}"), "stated", double.IsFinite(gan) && double.IsFinite(diffusion));
 
     private static void Draw(StudyContext context, Tensor made, Tensor denoised, ImageJudgement gan, ImageJudgement diffusion)
     {

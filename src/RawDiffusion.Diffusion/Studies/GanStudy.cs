@@ -44,9 +44,9 @@ public sealed class GanStudy : Study
         Report(context, "GAN", gan);
         Report(context, "diffusion", diffusion);
         // No threshold: the figures are stated, whatever they say.
-        Beside(context, "modes found of 8, worst seed", gan.Min(f => f.Coverage.ModesFound), diffusion.Min(f => f.Coverage.ModesFound));
-        Beside(context, "sliced Wasserstein in floors", gan.Average(f => f.Ratio), diffusion.Average(f => f.Ratio));
-        Beside(context, "total variation of the modes' weights", gan.Average(f => f.WeightError), diffusion.Average(f => f.WeightError));
+        context.Beside("modes found of 8, worst seed: GAN beside diffusion", gan.Min(f => f.Coverage.ModesFound), diffusion.Min(f => f.Coverage.ModesFound));
+        context.Beside("sliced Wasserstein in floors: GAN beside diffusion", gan.Average(f => f.Ratio), diffusion.Average(f => f.Ratio));
+        context.Beside("total variation of the modes' weights: GAN beside diffusion", gan.Average(f => f.WeightError), diffusion.Average(f => f.WeightError));
     }
 
     /// <param name="Ratio">Sliced Wasserstein distance in floors.</param>
@@ -123,9 +123,6 @@ public sealed class GanStudy : Study
             ["seconds of training"] = found.Average(f => f.Seconds),
         });
     }
-
-    private static void Beside(StudyContext context, string what, double gan, double diffusion) => context.Judge(
-        $"{what}: GAN beside diffusion", FormattableString.Invariant($"{gan:0.###} beside {diffusion:0.###}"), "stated", double.IsFinite(gan) && double.IsFinite(diffusion));
 
     private static void Draw(StudyContext context, Figure figure, Found gan, Found diffusion, List<(int Step, double Ratio, int Modes)> way)
     {

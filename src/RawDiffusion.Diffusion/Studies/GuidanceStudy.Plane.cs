@@ -49,8 +49,8 @@ public sealed partial class GuidanceStudy
             }
         }
         context.Figure("plane", figure);
-        context.Number("plane: share of samples in the class's two modes at the border, by scale", ByScale(scales, outer));
-        context.Number("plane: spread within a mode by scale, in that of the data", ByScale(scales, spread));
+        context.Numbers("plane: share of samples in the class's two modes at the border, by scale", scales, outer);
+        context.Numbers("plane: spread within a mode by scale, in that of the data", scales, spread);
         context.AtMost("plane: exact guidance of scale 1 against the class's distribution, sliced Wasserstein in floors", distance, 1.5);
         context.AtMost("plane: share of samples in the two modes at the border, scale 8 against scale 1", outer[^1] / outer[1], 0.9);
     }

@@ -63,7 +63,7 @@ public sealed partial class GuidanceStudy : Study
             pictures.Add(scope.Keep(samples.Slice(0, 0, 2 * Digits)));
             context.Reporter.Line(FormattableString.Invariant($"classifier guidance {scales[i]}: {right[i]:0.000} right"));
         }
-        context.Number("classifier guidance: share right by scale", ByScale(scales, right));
+        context.Numbers("classifier guidance: share right by scale", scales, right);
         context.Images("classifier-guidance", Tensor.Concat([.. pictures]), Grid(scales.Select(scale => FormattableString.Invariant($"s = {scale}")), 2 * Digits));
         double best = right.Max();
         context.AtLeast(
@@ -85,7 +85,7 @@ public sealed partial class GuidanceStudy : Study
             int found = ClassifierTraining.Right(classifier.Forward(x, Tensor.Full([x.Shape[0]], process.NetworkTime(t), context.Device)), labels!);
             right[i] = (double)found / images.Shape[0];
         }
-        context.Number("classifier of noised digits: share right by sigma / alpha", ByScale(ratios, right));
+        context.Numbers("classifier of noised digits: share right by sigma / alpha", ratios, right);
         var figure = new Figure();
         var axes = figure.AddAxes("classifier of noised digits");
         axes.LogX = true;
@@ -111,12 +111,12 @@ public sealed partial class GuidanceStudy : Study
         var rescaled = Measure(sampling with { Guidance = scales[^1], GuidanceRescale = 0.7 }, show: false);
 
         double[] right = [.. curve.Select(point => point.Right)], recall = [.. curve.Select(point => point.Recall)];
-        context.Number("classifier-free guidance: share right by scale", ByScale(scales, right));
-        context.Number("classifier-free guidance: recall by scale", ByScale(scales, recall));
-        context.Number("classifier-free guidance: precision by scale", ByScale(scales, [.. curve.Select(point => point.Precision)]));
+        context.Numbers("classifier-free guidance: share right by scale", scales, right);
+        context.Numbers("classifier-free guidance: recall by scale", scales, recall);
+        context.Numbers("classifier-free guidance: precision by scale", scales, [.. curve.Select(point => point.Precision)]);
         double[] above = [.. scales.Where(scale => scale > 1)];
-        context.Number("interval 0.3 to 4: share right by scale", ByScale(above, [.. limited.Select(point => point.Right)]));
-        context.Number("interval 0.3 to 4: recall by scale", ByScale(above, [.. limited.Select(point => point.Recall)]));
+        context.Numbers("interval 0.3 to 4: share right by scale", above, [.. limited.Select(point => point.Right)]);
+        context.Numbers("interval 0.3 to 4: recall by scale", above, [.. limited.Select(point => point.Recall)]);
         context.Number("rescaled by 0.7 at the largest scale", new JsonObject { ["right"] = rescaled.Right, ["precision"] = rescaled.Precision, ["recall"] = rescaled.Recall });
         context.Images("classifier-free-guidance", Tensor.Concat([.. pictures]), Grid(scales.Select(scale => FormattableString.Invariant($"s = {scale}")), 2 * Digits));
         DrawCurve(context, scales, curve, limited);
@@ -164,9 +164,6 @@ public sealed partial class GuidanceStudy : Study
     /// <summary>A column for each digit, and what groups of images have in common below each of them.</summary>
     private static ImageGrid Grid(IEnumerable<string> groups, int size) =>
         new() { Columns = Digits, Zoom = 2, Captions = [.. groups.SelectMany(group => Enumerable.Repeat(group, size))] };
-
-    private static JsonObject ByScale(double[] scales, double[] values) =>
-        new(scales.Zip(values, (scale, value) => KeyValuePair.Create(FormattableString.Invariant($"{scale}"), (JsonNode?)value)));
 
     private static Tensor Features(ConvClassifier judge, Tensor images)
     {

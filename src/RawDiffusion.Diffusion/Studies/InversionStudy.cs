@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Editing;
 using RawDiffusion.Diffusion.Metrics;
@@ -60,7 +59,7 @@ public sealed class InversionStudy : Study
         {
             double[] means = [.. s_steps.Select((_, i) => errors.Average(ofSeed => ofSeed[i]))];
             axes.Plot(at, means, name);
-            context.Number($"{name}, mean over seeds", new JsonObject(s_steps.Select((n, i) => KeyValuePair.Create($"{n}", (JsonNode?)JsonValue.Create(means[i])))));
+            context.Numbers($"{name}, mean over seeds", at, means);
             double ratio = errors.Max(ofSeed => Enumerable.Range(1, s_steps.Length - 1).Max(i => ofSeed[i] / ofSeed[i - 1]));
             context.AtMost($"{name}: largest ratio of the error to that of fewer steps, worst seed", ratio, 1);
             context.AtMost($"{name}: error of {s_steps[^1]} steps, worst seed", errors.Max(ofSeed => ofSeed[^1]), 1e-4);
@@ -178,8 +177,8 @@ public sealed class InversionStudy : Study
         Draw("one against the other", toDrawing, toData, faithful, real).LogY = true;
         context.Figure("sdedit", figure);
         context.Figure("sdedit-clouds", clouds);
-        context.Number("SDEdit: distance to the drawing", Listed(strengths, faithful));
-        context.Number("SDEdit: distance to the data, in floors", Listed(strengths, real));
+        context.Numbers("SDEdit: distance to the drawing", strengths, faithful);
+        context.Numbers("SDEdit: distance to the data, in floors", strengths, real);
         context.AtLeast("SDEdit: least rise of the distance to the drawing from one strength to the next", Enumerable.Range(1, strengths.Length - 1).Min(i => faithful[i] - faithful[i - 1]), 0);
         context.AtLeast($"SDEdit of strength {strengths[0]}: distance to the data, in floors", real[0], 5);
         context.AtMost("SDEdit of strength 1: distance to the data, in floors", real[^1], 1.5);
@@ -192,9 +191,6 @@ public sealed class InversionStudy : Study
             return axes;
         }
     }
-
-    private static JsonObject Listed(double[] keys, double[] values) =>
-        new(keys.Select((key, i) => KeyValuePair.Create(FormattableString.Invariant($"{key}"), (JsonNode?)JsonValue.Create(values[i]))));
 
     private static Tensor Drawing(int count)
     {

@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Metrics;
 using RawDiffusion.Diffusion.Objectives;
@@ -104,9 +102,9 @@ public sealed class SamplersStudy : Study
                 }
             }
             // There are more samplers than colours.
-            axes.Plot([.. evaluations.Select(n => (double)n)], distances, name, dashed: name == Corrector);
-            context.Number($"{name}, {title}", new JsonObject(evaluations.Select((n, i) =>
-                KeyValuePair.Create(n.ToString(CultureInfo.InvariantCulture), (JsonNode?)JsonValue.Create(distances[i])))));
+            double[] at = [.. evaluations.Select(n => (double)n)];
+            axes.Plot(at, distances, name, dashed: name == Corrector);
+            context.Numbers($"{name}, {title}", at, distances);
         }
         context.Reporter.End();
         return all;

@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Plots;
 
@@ -58,8 +57,8 @@ public sealed class SmallStepsStudy : Study
         plot.Plot(betas, means, "mean over x_t");
         plot.Plot(betas, [.. betas.Select(beta => skewness * Math.Pow(beta, 3))], "law of small beta", Color.Ink, dashed: true);
         context.Figure("divergence", figure);
-        context.Number("divergence by beta", ByBeta(betas, divergences));
-        context.Number("divergence by beta, mean over x_t", ByBeta(betas, means));
+        context.Numbers("divergence by beta", betas, divergences);
+        context.Numbers("divergence by beta, mean over x_t", betas, means);
         bool falls = true;
         for (int i = 1; i < betas.Length; i++)
             falls &= divergences[i] < divergences[i - 1];
@@ -74,9 +73,6 @@ public sealed class SmallStepsStudy : Study
         // 1 / T together cost 1 / T^2.
         context.Near("mean divergence at beta 0.001 over beta^3 / 12 times the mean square of the third derivative of ln q", means[^1] / (skewness * 1e-9), 1, 0.1);
     }
-
-    private static JsonObject ByBeta(double[] betas, double[] values) => new(betas.Select((beta, i) =>
-        KeyValuePair.Create(beta.ToString("0.###", System.Globalization.CultureInfo.InvariantCulture), (JsonNode?)JsonValue.Create(values[i]))));
 
     /// <summary>The mean of something over x_t at the level of noise.</summary>
     private static double MeanOverStates(Func<double, double> value)

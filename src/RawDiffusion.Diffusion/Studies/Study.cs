@@ -141,6 +141,10 @@ public sealed class StudyContext(string folder, StudySettings settings)
     /// <summary>Notes a number, or several by the name of each. One that is not finite is noted as a text: JSON has no others.</summary>
     public void Number(string key, JsonNode value) => _numbers[key] = Writable(value);
 
+    /// <summary>Notes what was measured at each of several settings: an object with a member for each.</summary>
+    public void Numbers(string key, IEnumerable<double> at, IEnumerable<double> values) => Number(
+        key, new JsonObject(at.Zip(values, (setting, value) => KeyValuePair.Create(setting.ToString("0.####", CultureInfo.InvariantCulture), (JsonNode?)value))));
+
     /// <summary>Saves a figure as NAME.png.</summary>
     public void Figure(string name, Figure figure) => figure.Save(Path.Combine(folder, name + ".png"));
 
@@ -162,6 +166,10 @@ public sealed class StudyContext(string folder, StudySettings settings)
     /// <summary>A number that is to be near another.</summary>
     public void Near(string what, double measured, double expected, double by) =>
         Judge(what, Text(measured), Text(expected) + " +- " + Text(by), Math.Abs(measured - expected) <= by);
+
+    /// <summary>Two numbers side by side, without a bound: they are stated, whatever they are.</summary>
+    public void Beside(string what, double one, double other) => Judge(
+        what, FormattableString.Invariant($"{one:0.###} beside {other:0.###}"), "stated", double.IsFinite(one) && double.IsFinite(other));
 
     public void Judge(string what, string measured, string bound, bool met)
     {
