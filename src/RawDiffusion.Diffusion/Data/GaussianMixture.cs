@@ -159,10 +159,13 @@ public class GaussianMixture : IExactDensity
         return new Point2(mean.X + deviation * x, mean.Y + deviation * y);
     }
 
+    /// <exception cref="ArgumentException">It is 0.</exception>
     private double Variance(int k, double alpha, double sigma)
     {
-        double deviation = alpha * _components[k].StandardDeviation;
-        return deviation * deviation + sigma * sigma;
+        double deviation = alpha * _components[k].StandardDeviation, variance = deviation * deviation + sigma * sigma;
+        return variance > 0
+            ? variance
+            : throw new ArgumentException($"GaussianMixture: component {k} has no width at alpha {alpha}, sigma {sigma}, so there is no density.");
     }
 
     /// <summary>Fills terms with ln(w_k N(x; alpha mu_k, v_k I)); the answer is the logarithm of their sum.</summary>
@@ -173,8 +176,6 @@ public class GaussianMixture : IExactDensity
         {
             var (mean, _, weight) = _components[k];
             double variance = Variance(k, alpha, sigma);
-            if (!(variance > 0))
-                throw new ArgumentException($"GaussianMixture: component {k} has no width at alpha {alpha}, sigma {sigma}, so there is no density.");
             double dx = x.X - alpha * mean.X, dy = x.Y - alpha * mean.Y;
             terms[k] = Math.Log(weight / (2 * Math.PI * variance)) - (dx * dx + dy * dy) / (2 * variance);
             largest = Math.Max(largest, terms[k]);

@@ -18,9 +18,11 @@ public static class GanLoss
     /// </summary>
     /// <param name="real">Logits of <paramref name="x"/>, [n, 1]; every row depends on its own sample alone.</param>
     /// <param name="x">The leaf that the logits were computed from, [n, ...].</param>
+    /// <exception cref="ArgumentException">They were not.</exception>
     public static Tensor GradientPenalty(Tensor real, Tensor x, double gamma)
     {
-        var slope = Autograd.Grad(real.Sum(), [x], retainGraph: true, createGraph: true)[0]!;
+        var slope = (real.RequiresGrad ? Autograd.Grad(real.Sum(), [x], retainGraph: true, createGraph: true)[0] : null)
+            ?? throw new ArgumentException($"the logits of shape {real.Shape} were not computed from x of shape {x.Shape} with a tape, so there is no slope to penalise");
         return slope.Square().Sum() * (0.5 * gamma / x.Shape[0]);
     }
 }

@@ -20,13 +20,14 @@ public sealed record BoundEstimates(double[] ForwardRatio, double[] PosteriorRat
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="times">Falling times of the bound's steps, from the end of the process to 0.</param>
     /// <param name="steps">Which step each sample is asked about: i is that from times[i] to times[i + 1]. To be uniform, each on its own.</param>
-    /// <exception cref="ArgumentException">The times are others, or the steps do not fit the samples or the times.</exception>
+    /// <exception cref="ArgumentException">The times are others, there are no samples, or the steps do not fit the samples or the times.</exception>
     /// <exception cref="NotFiniteException">A term is not finite.</exception>
     public static BoundEstimates Evaluate(
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, ReadOnlySpan<int> steps, NoiseSource noise, Decoder decoder)
     {
         var process = denoiser.Process;
         double[] grid = VariationalBound.CheckGrid(process, times);
+        x0.ExpectSamples("the bound");
         int n = x0.Shape[0], count = grid.Length - 1;
         if (steps.Length != n)
             throw new ArgumentException($"{steps.Length} steps were given for {n} samples");

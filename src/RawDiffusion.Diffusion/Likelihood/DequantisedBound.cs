@@ -21,21 +21,22 @@ public static class DequantisedBound
     /// <param name="values">Whole numbers in [0, levels), [n, ...], as floats.</param>
     /// <param name="levels">K.</param>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than two levels.</exception>
-    /// <exception cref="ArgumentException">There are no values, or one is no whole number in [0, levels).</exception>
+    /// <exception cref="ArgumentException">There are no values, one is no whole number in [0, levels), or q(u | x) is of another shape.</exception>
     public static Tensor Evaluate(Func<Tensor, Tensor> logDensity, Tensor values, int levels, Dequantisation dequantisation, NoiseSource noise)
     {
         if (levels < 2)
             throw new ArgumentOutOfRangeException(nameof(levels), $"discrete data have at least 2 levels, not {levels}");
         CheckValues(values, levels);
         var (u, logQ) = dequantisation.Draw(values, noise);
+        if (u.Shape != values.Shape)
+            throw new ArgumentException($"a place in the bin is drawn for every value: for values of shape {values.Shape}, not {u.Shape}");
         int size = values.Count / values.Shape[0];
         return logQ - logDensity(Scale(values, u, levels)) + size * Math.Log(levels / 2.0);
     }
 
     private static void CheckValues(Tensor values, int levels)
     {
-        if (values.Rank < 2 || values.Count == 0)
-            throw new ArgumentException($"discrete data are samples [n, ...], not {values.Shape}");
+        values.ExpectSamples("a bound for discrete data");
         // It reads the data back, which a recording cannot: the same work has run before.
         if (values.Device.IsRecording)
             return;

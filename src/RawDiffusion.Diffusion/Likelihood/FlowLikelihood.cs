@@ -50,8 +50,7 @@ public static class FlowLikelihood
         var process = denoiser.Process;
         if (!(start < process.EndTime && process.Sigma(start) > 0))
             throw new ArgumentException($"the likelihood of {process.Name} starts at a time with noise before {process.EndTime}, not at {start}");
-        if (x.Rank < 2 || x.Count == 0)
-            throw new ArgumentException($"the likelihood needs samples [n, ...], not {x.Shape}");
+        x.ExpectSamples("the likelihood");
         int n = x.Shape[0], size = x.Count / n, before = denoiser.Evaluations;
         using var scope = new MemoryScope();
         var probe = divergence == Divergence.Exact

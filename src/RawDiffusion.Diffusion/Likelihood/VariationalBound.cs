@@ -42,8 +42,7 @@ public static class VariationalBound
         Denoiser denoiser, Tensor x0, ReadOnlySpan<double> times, NoiseSource noise, Decoder decoder, ReverseVariance? variance = null)
     {
         double[] grid = CheckGrid(denoiser.Process, times);
-        if (x0.Rank < 2 || x0.Count == 0)
-            throw new ArgumentException($"the bound needs samples [n, ...], not {x0.Shape}");
+        x0.ExpectSamples("the bound");
         variance ??= ReverseVariance.FixedSmall;
         using var noGrad = new NoGrad();
         var process = denoiser.Process;

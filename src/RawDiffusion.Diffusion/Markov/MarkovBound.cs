@@ -42,8 +42,7 @@ public static class MarkovBound
         MarkovChain<TDistribution> chain, StepModel<TDistribution> reverse, Tensor x0, Generator generator, LastStep last = LastStep.Learned)
         where TDistribution : IFactorised<TDistribution>
     {
-        if (x0.Rank < 2 || x0.Count == 0)
-            throw new ArgumentException($"the bound needs samples [n, ...], not {x0.Shape}");
+        x0.ExpectSamples("the bound");
         chain.Check(x0);
         using var noGrad = new NoGrad();
         var stationary = chain.Stationary(x0.Shape);

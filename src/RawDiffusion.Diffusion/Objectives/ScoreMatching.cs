@@ -32,8 +32,7 @@ public static class ScoreMatching
     /// <exception cref="ArgumentException">There are no samples, or the probe or the score has another shape than they have.</exception>
     public static Tensor Sliced(Func<Tensor, Tensor> score, Tensor x, Tensor probe)
     {
-        if (x.Rank < 2 || x.Count == 0)
-            throw new ArgumentException($"sliced score matching needs samples [n, ...], not {x.Shape}");
+        x.ExpectSamples("sliced score matching");
         if (probe.Shape != x.Shape)
             throw new ArgumentException($"a probe has the shape of the data {x.Shape}, not {probe.Shape}");
         var leaf = x.Detach().RequireGrad();

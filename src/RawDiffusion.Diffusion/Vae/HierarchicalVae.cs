@@ -61,8 +61,7 @@ public sealed class HierarchicalVae
     /// <exception cref="ArithmeticException">A term is not finite; it says which.</exception>
     public BoundTerms Bound(Tensor x, NoiseSource noise)
     {
-        if (x.Rank < 2 || x.Count == 0)
-            throw new ArgumentException($"the bound needs samples [n, ...], not {x.Shape}");
+        x.ExpectSamples("the bound");
         using var noGrad = new NoGrad();
         using var scope = new MemoryScope();
         return Terms(x, noise).Read();
@@ -75,9 +74,11 @@ public sealed class HierarchicalVae
     /// <param name="x">[n, ...].</param>
     /// <param name="k">Draws for every sample, which are all in memory at once.</param>
     /// <returns>[n], nats.</returns>
+    /// <exception cref="ArgumentException">There are no samples, or k is less than 1.</exception>
     public Tensor ImportanceWeighted(Tensor x, int k, NoiseSource noise)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
+        x.ExpectSamples("the bound");
         int n = x.Shape[0], size = x.Count / n;
         var many = x.Reshape(n, 1, size).BroadcastTo([n, k, size]).Reshape(x.Shape.With(0, n * k));
         Tensor? logWeight = null;

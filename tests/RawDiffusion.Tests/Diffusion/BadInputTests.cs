@@ -257,6 +257,8 @@ public class BadInputTests
         Refuses("by 1.5", () => new LabelTable(3).Drop(new int[2], 1.5, generator));
         Refuses("of 3", () => new LabelTable(3, 2).Drop(new int[3], 0.5, generator));
         Refuses("NaN", () => new GaussianMixture(new GaussianComponent(new Point2(double.NaN, 0), 1, 1)));
+        Refuses("component 0 has no width at alpha 1, sigma 0", () => new GaussianMixture(new GaussianComponent(default, 0, 1)).DenoiseTensor(Start, 1, 0));
+        Refuses("no slope to penalise", () => GanLoss.GradientPenalty(Start.Sum(1, keepDims: true), Start, 1));
         Refuses("learning rate", () => new AdversarialTraining(
             new GanMlp(generator, 2, 2, 4, 1, Device.Cpu), new GanMlp(generator, 2, 1, 4, 1, Device.Cpu), new GanSettings { Latents = 2, LearningRate = double.NaN }, generator));
     }
@@ -288,6 +290,9 @@ public class BadInputTests
             Refuses(wrong, () => DequantisedBound.Bits(
                 y => y.Sum(1), Tensor.From(values, [1, 2]), 4, Dequantisation.Uniform(s_generator), s_generator));
         }
+        Refuses("not [1, 1]", () => DequantisedBound.Bits(
+            y => y.Sum(1), Start.Slice(0, 0, 1), 4, Dequantisation.Variational(x => new(x.Slice(1, 0, 1), x.Slice(1, 0, 1))), s_generator));
+        Refuses("[0, 2]", () => BoundEstimates.Evaluate(Exact(), Tensor.Zeros([0, 2]), [1, 0.5, 0], [], s_generator, Decoder.Gaussian));
         Refuses("[0, 2]", () => DequantisedBound.Bits(y => y.Sum(1), Tensor.Zeros([0, 2]), 4, Dequantisation.Uniform(s_generator), s_generator));
         foreach (var decoder in new[] { Decoder.Gaussian, Decoder.Discretised })
             Refuses("not 0", () => decoder.LogLikelihood(Start, Start, 0));

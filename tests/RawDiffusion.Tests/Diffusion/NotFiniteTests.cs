@@ -155,6 +155,7 @@ public class NotFiniteTests
         // z_7 is at time 0.7; what it says of z_6 is wrong.
         Assert.Contains("the divergence of level 6 for sample 1 is NaN", e.Message);
         Assert.Contains("[0, 2]", Assert.Throws<ArgumentException>(() => hierarchy.Bound(Tensor.Zeros([0, 2], Device.Cpu), new Generator(1))).Message);
+        Assert.Contains("[0, 2]", Assert.Throws<ArgumentException>(() => hierarchy.ImportanceWeighted(Tensor.Zeros([0, 2], Device.Cpu), 2, new Generator(1))).Message);
     }
 
     /// <summary>There the sums of many steps are read together; the step is still the right one.</summary>
