@@ -59,25 +59,17 @@ public sealed class ScoreMatchingStudy : Study
     /// <summary>How far the mean of v^T ds/dx v over points is from that of the trace of ds/dx, in its standard errors.</summary>
     private static double TraceError(Func<Tensor, Tensor> score, Tensor points, Generator generator)
     {
-        int size = points.Shape[1];
-        var trace = Tensor.Zeros([points.Shape[0]], points.Device);
-        for (int i = 0; i < size; i++)
-        {
-            var unit = new double[size];
-            unit[i] = 1;
-            trace += Product(Tensor.From(unit, [1, size], points.Device).BroadcastTo(points.Shape));
-        }
+        var leaf = points.Detach().RequireGrad();
+        var trace = Jacobian.Diagonal(score(leaf), leaf).SumPerSample();
         double worst = 0;
         foreach (var kind in new[] { Divergence.Rademacher, Divergence.Gaussian })
         {
-            var estimate = Product(Hutchinson.Probe(kind, points.Shape, generator, points.Device));
+            var v = Hutchinson.Probe(kind, points.Shape, generator, points.Device);
+            var estimate = (Autograd.Vjp(score, points, v).Product * v).SumPerSample();
             var (mean, error) = Statistics.MeanWithError((estimate - trace).ToDoubleArray());
             worst = Math.Max(worst, Math.Abs(mean) / error);
         }
         return worst;
-
-        // v^T ds/dx v of each point.
-        Tensor Product(Tensor v) => (Autograd.Vjp(score, points, v).Product * v).Sum(1);
     }
 
     /// <summary>Denoising score matching over all noise levels, and sampling with it.</summary>
