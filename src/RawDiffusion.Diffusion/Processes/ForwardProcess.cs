@@ -57,12 +57,8 @@ public abstract class ForwardProcess
     /// <exception cref="ArgumentOutOfRangeException">It never does.</exception>
     public virtual double TimeOf(double noiseToSignal)
     {
+        CheckRatio(noiseToSignal);
         double low = 0, high = EndTime;
-        if (!(noiseToSignal >= NoiseToSignal(low) && noiseToSignal <= NoiseToSignal(high)))
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(noiseToSignal), $"{Name} has sigma / alpha between {NoiseToSignal(low)} and {NoiseToSignal(high)}, never {noiseToSignal}");
-        }
         // The ratio rises with time: halve until neighbouring numbers are left.
         while (true)
         {
@@ -74,6 +70,14 @@ public abstract class ForwardProcess
             else
                 high = middle;
         }
+    }
+
+    /// <exception cref="ArgumentOutOfRangeException">The process never has the ratio sigma / alpha.</exception>
+    protected void CheckRatio(double noiseToSignal)
+    {
+        double least = NoiseToSignal(0), most = NoiseToSignal(EndTime);
+        if (!(noiseToSignal >= least && noiseToSignal <= most))
+            throw new ArgumentOutOfRangeException(nameof(noiseToSignal), $"{Name} has sigma / alpha between {least} and {most}, never {noiseToSignal}");
     }
 
     /// <exception cref="ArgumentOutOfRangeException">t is outside the process or not a number.</exception>

@@ -26,6 +26,17 @@ public abstract class VariancePreserving : ForwardProcess
     public override double Drift(double t) => -0.5 * Beta(t);
 
     public override double DiffusionSquared(double t) => Beta(t);
+
+    /// <summary>B where sigma / alpha has a value: ln(1 + (sigma / alpha)^2), as alpha^2 = 1 / (1 + (sigma / alpha)^2).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It never has.</exception>
+    protected double IntegratedBetaOf(double noiseToSignal)
+    {
+        CheckRatio(noiseToSignal);
+        return ExponentialMinusOne.Log1p(noiseToSignal * noiseToSignal);
+    }
+
+    /// <summary>A time that rounding has moved beyond the ends of the process is the end.</summary>
+    protected double Within(double t) => Math.Clamp(t, 0, EndTime);
 }
 
 /// <summary>
@@ -52,6 +63,13 @@ public sealed class LinearSchedule : VariancePreserving
     public override double Beta(double t) => BetaMin + CheckTime(t) * (BetaMax - BetaMin);
 
     public override double IntegratedBeta(double t) => BetaMin * CheckTime(t) + 0.5 * t * t * (BetaMax - BetaMin);
+
+    // The quadratic's root in the form that loses no digits where the integral is small.
+    public override double TimeOf(double noiseToSignal)
+    {
+        double integral = IntegratedBetaOf(noiseToSignal);
+        return integral == 0 ? 0 : Within(2 * integral / (BetaMin + Math.Sqrt(BetaMin * BetaMin + 2 * (BetaMax - BetaMin) * integral)));
+    }
 }
 
 /// <summary>
@@ -81,6 +99,12 @@ public sealed class SigmoidSchedule : VariancePreserving
     private double V(double t) => _first + _slope * _end * CheckTime(t);
 
     public override double IntegratedBeta(double t) => t == 0 ? 0 : -Math.Log((Sigmoid(-V(t)) - _low) / _range);
+
+    public override double TimeOf(double noiseToSignal)
+    {
+        double s = _low + Math.Exp(-IntegratedBetaOf(noiseToSignal)) * _range;
+        return Within((-Math.Log(s / (1 - s)) - _first) / (_slope * _end));
+    }
 
     public override double Beta(double t)
     {
@@ -127,4 +151,7 @@ public sealed class CosineSchedule : VariancePreserving
     public override double Beta(double t) => Math.PI * _end / (1 + Offset) * Math.Tan(Angle(t));
 
     public override double IntegratedBeta(double t) => t == 0 ? 0 : -2 * (Math.Log(Math.Cos(Angle(t))) - _logCosStart);
+
+    public override double TimeOf(double noiseToSignal) =>
+        Within((Math.Acos(Math.Exp(_logCosStart - 0.5 * IntegratedBetaOf(noiseToSignal))) * (1 + Offset) / (Math.PI / 2) - Offset) / _end);
 }

@@ -45,6 +45,10 @@ public class EveryProcessTests
     {
         foreach (var (p, t) in Times(index))
             Assert.Equal(t, p.TimeOf(p.NoiseToSignal(t)), 1e-9 * p.EndTime);
+        var process = s_processes[index];
+        // Rounding leads to no time beyond the ends.
+        Assert.Equal(0, process.TimeOf(process.NoiseToSignal(0)), 1e-9);
+        Assert.Equal(process.EndTime, process.TimeOf(process.NoiseToSignal(process.EndTime)), 1e-9 * process.EndTime);
         Assert.Throws<ArgumentOutOfRangeException>(() => s_processes[index].TimeOf(-1));
         Assert.Throws<ArgumentOutOfRangeException>(() => s_processes[index].Sigma(s_processes[index].EndTime * 1.01));
         Assert.Throws<ArgumentOutOfRangeException>(() => s_processes[index].Alpha(double.NaN));
