@@ -1,3 +1,4 @@
+using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Backends.Cuda.Ladders;
 using RawDiffusion.Verification;
 
@@ -44,11 +45,7 @@ public class RungTests
         {
             foreach (var row in rows)
             {
-                var result = CaseVerifier.CompareWithReference(row, device, rung.Precision);
-                // Gradients may need a layout that the rung refuses; then the forward pass alone can be asked for.
-                if (IsRefusal(result) && !operation.Contains(Gradient, StringComparison.Ordinal))
-                    result = CaseVerifier.CompareWithReference(row with { Differentiable = false }, device, rung.Precision);
-                if (IsRefusal(result))
+                if (Compare(row, device, rung) is not { } result)
                     continue;
                 Check.Passes(result);
                 computed++;
@@ -59,7 +56,7 @@ public class RungTests
     }
 
     /// <summary>The rows by which an operation, or that of which it is the gradient, is verified.</summary>
-    private static IEnumerable<OperationCase> RowsOf(string operation, Precision precision)
+    internal static IEnumerable<OperationCase> RowsOf(string operation, Precision precision)
     {
         string name = operation.Split(Gradient)[0];
         if (name == "attention")
@@ -71,6 +68,16 @@ public class RungTests
             ("scaledDotProductAttention", Precision.Tf32) => row.Inputs[^1].Shape[-3] > 1 && !row.Description.Contains("scale 4", StringComparison.Ordinal),
             _ => true,
         });
+    }
+
+    /// <summary>A row by a rung that the device has been told to use; null where the rung is not for its shape.</summary>
+    internal static CheckResult? Compare(OperationCase row, CudaBackend device, Rung rung)
+    {
+        var result = CaseVerifier.CompareWithReference(row, device, rung.Precision);
+        // Gradients may need a layout that the rung refuses; then the forward pass alone can be asked for.
+        if (IsRefusal(result) && !rung.Operation.Contains(Gradient, StringComparison.Ordinal))
+            result = CaseVerifier.CompareWithReference(row with { Differentiable = false }, device, rung.Precision);
+        return IsRefusal(result) ? null : result;
     }
 
     private static bool IsRefusal(CheckResult result) => result.Failure?.Contains(nameof(NotSupportedException), StringComparison.Ordinal) == true;

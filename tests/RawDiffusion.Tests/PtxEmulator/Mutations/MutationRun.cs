@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
 using RawDiffusion.Backends.Cuda;
+using RawDiffusion.Backends.Cuda.Ladders;
 using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Driver;
 using RawDiffusion.PtxEmulator.Execution;
@@ -12,9 +13,11 @@ namespace RawDiffusion.Tests;
 
 /// <summary>
 /// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and the table of operations (with
-/// <see cref="BackendSamples"/>) is run with it on the emulated device in checked mode, until something objects: a hazard, or a result that is wrong. Takes many minutes, so it is made by its
-/// own command: <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test --filter MutationRun</c>; the report lists the
-/// survivors, and until it is written the file has a line for every mutant that is done.
+/// <see cref="BackendSamples"/>) is run with it on the emulated device in checked mode, in every way in which the file's kernels are
+/// launched: as the backend chooses in float32 and in bfloat16, and by every rung of a ladder. The run ends when something objects: a
+/// hazard, or a result that is wrong. Takes many minutes, so it is made by its own command:
+/// <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test --filter MutationRun</c>; the report lists the survivors, and until it is written the
+/// file has a line for every mutant that is done.
 /// RAWDIFFUSION_MUTATIONS_PART=3/20 takes every 20th mutant, from the third on, and
 /// RAWDIFFUSION_MUTATIONS_FILE=softmax those of files with such a name.
 /// </summary>
@@ -22,11 +25,37 @@ public sealed class MutationRun : IDisposable
 {
     private const int MostCases = 150;
 
+    /// <summary>Rows of an operation, by one rung and in one precision, that show which files its kernels are in: the first and the largest.</summary>
+    private const int Scouts = 3;
+
     private enum Outcome
     {
         /// <summary>The compiler refused it, or made the same code of it.</summary>
         NoMutant,
         Hazard, WrongResult, Survived,
+    }
+
+    /// <summary>A row of the table in one of the ways that it is computed in.</summary>
+    /// <param name="Rung">The rung that has to compute it; null for what the backend chooses.</param>
+    private sealed record Way(OperationCase Row, Rung? Rung, Precision Precision)
+    {
+        /// <summary>What is computed by the same kernels, more or less.</summary>
+        public (string, Rung?, Precision) Kind => (Row.Operation, Rung, Precision);
+
+        public static IEnumerable<Way> All =>
+            OperationTable.All.Select(row => new Way(row, null, Precision.Float32))
+                .Concat(OperationTable.All.Where(row => row.HasBFloat16).Select(row => new Way(row, null, Precision.BFloat16)))
+                .Concat(Ladders.All.SelectMany(ladder => ladder.Rungs).SelectMany(
+                    rung => Kernels.RungTests.RowsOf(rung.Operation, rung.Precision).Select(row => new Way(row, rung, rung.Precision))));
+
+        /// <returns>Null where the rung is not for the row's shape.</returns>
+        public CheckResult? Run(CudaBackend device)
+        {
+            if (Rung is null)
+                return CaseVerifier.CompareWithReference(Row, device, Precision);
+            using (device.Use(Rung))
+                return Kernels.RungTests.Compare(Row, device, Rung);
+        }
     }
 
     private readonly TemporaryFolder _cache = new();
@@ -78,15 +107,15 @@ public sealed class MutationRun : IDisposable
         return (int.Parse(numbers[0]), int.Parse(numbers[1]));
     }
 
-    /// <summary>For each file the cases that run its kernels: some of every operation first, then the others.</summary>
-    private Dictionary<string, List<OperationCase>> FindUsers()
+    /// <summary>For each file what runs its kernels and passes with undamaged ones: some of every kind first, then the others.</summary>
+    private Dictionary<string, List<Way>> FindUsers()
     {
-        var users = new Dictionary<string, List<OperationCase>>();
-        foreach (var operation in OperationTable.All.GroupBy(each => each.Operation))
+        var users = new Dictionary<string, List<Way>>();
+        foreach (var kind in Way.All.GroupBy(way => way.Kind))
         {
-            OperationCase[] cases = [.. operation];
+            Way[] ways = [.. kind];
             var files = new ConcurrentDictionary<string, bool>();
-            Run([cases[0], cases[^1]], [], file =>
+            Run([ways[0], .. ways.OrderByDescending(way => way.Row.Inputs.Sum(input => (long)input.Shape.Count)).Take(Scouts - 1)], [], file =>
             {
                 var source = KernelLibrary.Source(file);
                 foreach (string name in source.Included().Append(file))
@@ -97,33 +126,41 @@ public sealed class MutationRun : IDisposable
             {
                 if (!users.TryGetValue(file, out var list))
                     users[file] = list = [];
-                list.AddRange(cases);
+                list.AddRange(ways);
             }
         }
         foreach (string file in BackendSamples.Files)
             users.TryAdd(file, []);
         foreach (var list in users.Values)
             Spread(list);
+        // What objects to undamaged kernels would object to all. Rungs that are not for a row are left out here, once for all mutants.
+        using var driver = NewDriver();
+        using var backend = new CudaBackend(driver, 0, _compiler, KernelLibrary.Source);
+        var results = users.Values.SelectMany(list => list).Distinct().ToDictionary(way => way, way => way.Run(backend));
+        foreach (var result in results.Values.OfType<CheckResult>())
+            Check.Passes(result);
+        foreach (var list in users.Values)
+            list.RemoveAll(way => results[way] is null);
         return users;
     }
 
-    /// <summary>Takes the operations in turn, of each the first, then those in between, and not more than <see cref="MostCases"/>.</summary>
-    private static void Spread(List<OperationCase> cases)
+    /// <summary>Takes the kinds in turn, of each the first, then those in between, and not more than <see cref="MostCases"/>.</summary>
+    private static void Spread(List<Way> ways)
     {
-        var spread = cases.GroupBy(each => each.Operation)
-            .SelectMany(group => group.Select((each, i) => (each, Rank: (double)i * 7 % group.Count())))
-            .OrderBy(entry => entry.Rank).Select(entry => entry.each).Take(MostCases).ToList();
-        cases.Clear();
-        cases.AddRange(spread);
+        var spread = ways.GroupBy(way => way.Kind)
+            .SelectMany(group => group.Select((way, i) => (way, Rank: (double)i * 7 % group.Count())))
+            .OrderBy(entry => entry.Rank).Select(entry => entry.way).Take(MostCases).ToList();
+        ways.Clear();
+        ways.AddRange(spread);
     }
 
-    private (Outcome, string) Try(Mutant mutant, List<OperationCase> cases)
+    private (Outcome, string) Try(Mutant mutant, List<Way> ways)
     {
         bool refused = false, different = false;
         string? failure = null;
         try
         {
-            failure = Run(cases, [.. BackendSamples.Files.Where(file => file == mutant.File || KernelLibrary.Source(file).Included().Contains(mutant.File))], file =>
+            failure = Run(ways, [.. BackendSamples.Files.Where(file => file == mutant.File || KernelLibrary.Source(file).Included().Contains(mutant.File))], file =>
             {
                 var source = KernelLibrary.Source(file);
                 var headers = source.Headers.ToDictionary(header => header.Key, header => header.Key == mutant.File ? mutant.Text : header.Value);
@@ -166,19 +203,20 @@ public sealed class MutationRun : IDisposable
     /// <summary>The PTX without what only tells of lines.</summary>
     private static string Code(string ptx) => string.Join('\n', ptx.Split('\n').Where(line => !line.TrimStart().StartsWith(".loc") && !line.StartsWith("//")));
 
-    /// <summary>Runs cases, then the samples of files, on a device with the kernels of a source; the first failure, or null.</summary>
-    private string? Run(IEnumerable<OperationCase> cases, string[] samples, Func<string, KernelSource> sources, bool stopAtFailure)
+    private static EmulatedCudaDriver NewDriver() => new(new EmulatorOptions
     {
-        using var driver = new EmulatedCudaDriver(new EmulatorOptions
-        {
-            Mode = ExecutionMode.Checked, Workers = 1, InstructionBudget = 3_000_000, MemoryBytes = 1L << 30,
-        });
+        Mode = ExecutionMode.Checked, Workers = 1, InstructionBudget = 3_000_000, MemoryBytes = 1L << 30,
+    });
+
+    /// <summary>Runs ways, then the samples of files, on a device with the kernels of a source; the first failure, or null.</summary>
+    private string? Run(IEnumerable<Way> ways, string[] samples, Func<string, KernelSource> sources, bool stopAtFailure)
+    {
+        using var driver = NewDriver();
         using var backend = new CudaBackend(driver, 0, _compiler, sources);
-        foreach (var each in cases)
+        foreach (var way in ways)
         {
-            var result = CaseVerifier.CompareWithReference(each, backend);
-            if (result.Failure is not null && stopAtFailure)
-                return result.Failure;
+            if (way.Run(backend)?.Failure is { } failure && stopAtFailure)
+                return failure;
         }
         return BackendSamples.Failure(backend, samples);
     }
