@@ -73,21 +73,33 @@ public sealed class HierarchicalVae
     /// </summary>
     /// <param name="x">[n, ...].</param>
     /// <param name="k">Draws for every sample, which are all in memory at once.</param>
-    /// <returns>[n], nats.</returns>
+    /// <returns>[n], nats, without derivatives: each level's memory is given back before the next, so there may be many.</returns>
     /// <exception cref="ArgumentException">There are no samples, or k is less than 1.</exception>
     public Tensor ImportanceWeighted(Tensor x, int k, NoiseSource noise)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(k, 1);
         x.ExpectSamples("the bound");
         int n = x.Shape[0], size = x.Count / n;
+        using var noGrad = new NoGrad();
+        using var whole = new MemoryScope();
         var many = x.Reshape(n, 1, size).BroadcastTo([n, k, size]).Reshape(x.Shape.With(0, n * k));
-        Tensor? logWeight = null;
-        var latents = Infer(many, noise, (posterior, prior, z) =>
+        var posteriors = _encoder(many);
+        Tensor? above = null, logWeight = null;
+        for (int level = Levels; level >= 1; level--)
         {
-            var ratio = prior.LogDensity(z) - posterior.LogDensity(z);
-            logWeight = logWeight is null ? ratio : logWeight + ratio;
-        });
-        return Math.Log(k) - (logWeight! + _logLikelihood(many, latents[^1])).Reshape(n, k).LogSumExp([1]);
+            Tensor? before = above, weighted = logWeight;
+            using (var scope = new MemoryScope())
+            {
+                var prior = _prior(level, above);
+                var posterior = posteriors(level, above, prior);
+                above = scope.Keep(posterior.Draw(n * k, noise));
+                var ratio = prior.LogDensity(above) - posterior.LogDensity(above);
+                logWeight = scope.Keep(logWeight is null ? ratio : logWeight + ratio);
+            }
+            before?.Release();
+            weighted?.Release();
+        }
+        return whole.Keep(Math.Log(k) - (logWeight! + _logLikelihood(many, above!)).Reshape(n, k).LogSumExp([1]));
     }
 
     /// <summary>z_1 of the model itself: ancestral sampling from the top down, as in diffusion. The likelihood's own draw is the caller's.</summary>
