@@ -15,6 +15,9 @@ public sealed class GanStudy : Study
 {
     private const int Batch = 512, SamplerSteps = 20;
 
+    // Of the pictures along the training.
+    private const int Shown = 2_000, Projections = 100;
+
     private static readonly EightGaussians s_data = new();
 
     private static readonly GanSettings s_settings = new() { Latents = 4, Penalty = 1 };
@@ -58,9 +61,7 @@ public sealed class GanStudy : Study
 
     private static Found Gan(StudyContext context, ulong seed, int steps, int count, double floor, List<(int, double, int)> way)
     {
-        const int Looks = 16, Shown = 2_000, Projections = 100;
-        // A floor is that of so many points: of fewer they are farther apart.
-        double floorOfShown = SlicedWasserstein.Floor(s_data, Shown, Projections);
+        const int Looks = 16;
         var weights = new Generator(seed, 93);
         var generator = new GanMlp(weights, s_settings.Latents, 2, device: context.Device);
         var discriminator = new GanMlp(weights, 2, 1, device: context.Device);
@@ -79,14 +80,17 @@ public sealed class GanStudy : Study
             {
                 using var scope = new MemoryScope();
                 var samples = Sample(generator, Shown, seed, context);
-                double ratio = SlicedWasserstein.Distance(samples, s_data.Sample(Shown, new Generator(seed, 96)), Projections) / floorOfShown;
-                way.Add((step, ratio, ModeCoverage.Measure(samples, s_data).ModesFound));
+                way.Add((step, RatioOfShown(samples, seed), ModeCoverage.Measure(samples, s_data).ModesFound));
             }
             clock.Start();
         }
         training.Average.CopyTo(generator);
         return Measure(Sample(generator, count, seed, context), seed, floor, clock.Elapsed.TotalSeconds);
     }
+
+    /// <summary>The distance of <see cref="Shown"/> samples in floors of as many points: of fewer points they are farther apart.</summary>
+    private static double RatioOfShown(Tensor samples, ulong seed) =>
+        SlicedWasserstein.Distance(samples, s_data.Sample(Shown, new Generator(seed, 96)), Projections) / SlicedWasserstein.Floor(s_data, Shown, Projections);
 
     private static Tensor Sample(GanMlp generator, int count, ulong seed, StudyContext context)
     {
@@ -145,7 +149,8 @@ public sealed class GanStudy : Study
         double[] steps = [.. way.Select(w => (double)w.Step)];
         along.Plot(steps, [.. way.Select(w => w.Ratio)], "GAN: sliced Wasserstein in floors");
         along.Plot(steps, [.. way.Select(w => (double)w.Modes)], "GAN: modes found");
-        along.Plot([steps[0], steps[^1]], [diffusion.Ratio, diffusion.Ratio], "diffusion at its end, in floors", dashed: true);
+        double atEnd = RatioOfShown(diffusion.Samples.Slice(0, 0, Shown), seed: 0);
+        along.Plot([steps[0], steps[^1]], [atEnd, atEnd], "diffusion at its end, in floors", dashed: true);
         context.Figure("gan", figure);
     }
 }
