@@ -42,8 +42,6 @@ public sealed class MutationRun : IDisposable
         /// <summary>What is computed by the same kernels, more or less.</summary>
         public (string, Rung?, Precision) Kind => (Row.Operation, Rung, Precision);
 
-        public long Size => Row.Inputs.Sum(input => (long)input.Shape.Count);
-
         public static IEnumerable<Way> All =>
             OperationTable.All.Select(row => new Way(row, null, Precision.Float32))
                 .Concat(OperationTable.All.Where(row => row.HasBFloat16).Select(row => new Way(row, null, Precision.BFloat16)))
@@ -117,7 +115,7 @@ public sealed class MutationRun : IDisposable
         {
             Way[] ways = [.. kind];
             var files = new ConcurrentDictionary<string, bool>();
-            Run([ways[0], .. ways.OrderByDescending(way => way.Size).Take(Scouts - 1)], [], file =>
+            Run([ways[0], .. ways.OrderByDescending(way => way.Row.Inputs.Sum(input => (long)input.Shape.Count)).Take(Scouts - 1)], [], file =>
             {
                 var source = KernelLibrary.Source(file);
                 foreach (string name in source.Included().Append(file))
@@ -146,26 +144,14 @@ public sealed class MutationRun : IDisposable
         return users;
     }
 
-    /// <summary>
-    /// Takes the kinds in turn, of each by turns one of the largest, where loops go round more than once, and one of the others, which have
-    /// the odd shapes; not more than <see cref="MostCases"/>.
-    /// </summary>
+    /// <summary>Takes the kinds in turn, of each the first, then those in between, and not more than <see cref="MostCases"/>.</summary>
     private static void Spread(List<Way> ways)
     {
-        var spread = ways.GroupBy(way => way.Kind).SelectMany(Ranked).OrderBy(entry => entry.Rank).Select(entry => entry.Way).Distinct().Take(MostCases).ToList();
+        var spread = ways.GroupBy(way => way.Kind)
+            .SelectMany(group => group.Select((way, i) => (way, Rank: (double)i * 7 % group.Count())))
+            .OrderBy(entry => entry.Rank).Select(entry => entry.way).Take(MostCases).ToList();
         ways.Clear();
         ways.AddRange(spread);
-
-        static IEnumerable<(Way Way, int Rank)> Ranked(IEnumerable<Way> kind)
-        {
-            Way[] all = [.. kind], bySize = [.. all.OrderByDescending(way => way.Size)];
-            for (int i = 0; i < all.Length; i++)
-            {
-                yield return (bySize[i], 2 * i);
-                // 7 is a stride that meets all of most lists, the first row first.
-                yield return (all[i * 7 % all.Length], 2 * i + 1);
-            }
-        }
     }
 
     private (Outcome, string) Try(Mutant mutant, List<Way> ways)
