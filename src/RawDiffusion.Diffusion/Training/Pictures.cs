@@ -40,6 +40,8 @@ public sealed class Pictures
         Steps = Math.Min(PreviewSteps, sampling.Steps),
         Count = Math.Min(sampling.Count, Count(_model)),
         ClassifierGuidance = 0,
+        // Without the classifier there may be nothing left that is guided.
+        GuidanceInterval = _model.Labels is null ? null : sampling.GuidanceInterval,
     };
 
     /// <summary>Draws as many of the samples as a picture shows.</summary>

@@ -76,9 +76,10 @@ public sealed class ClassifierGuideTests : IDisposable
 
     private TrainedRun Run(bool conditional, double guidance = 0)
     {
+        string interval = guidance == 0 ? "null" : "[0.1, 30]";
         TinyMnist.Write(_folder["data"]);
         var config = TinyRun.Images(_folder["data"]).With(TinyRun.Json($$"""
-            { "model": { "conditional": {{(conditional ? "true" : "false")}} }, "sampling": { "guidance": 1, "classifierGuidance": {{guidance}} }, "training": { "steps": 2 } }
+            { "model": { "conditional": {{(conditional ? "true" : "false")}} }, "sampling": { "guidance": 1, "classifierGuidance": {{guidance}}, "guidanceInterval": {{interval}} }, "training": { "steps": 2, "sampleEvery": 1 } }
             """));
         TinyRun.Start(config, _folder["run"]);
         return TrainedRun.Open(_folder["run"], Device.Cpu);
