@@ -26,8 +26,10 @@ namespace RawDiffusion.Cuda;
 /// <see cref="CudaResult.StreamCaptureUnsupported"/> and invalidates the capture, so that <see cref="EndCapture"/> throws
 /// <see cref="CudaResult.StreamCaptureInvalidated"/>: synchronizing or querying the stream, synchronizing the context, the blocking
 /// copies, <see cref="Allocate"/>, <see cref="Free"/>, <see cref="AllocateHost"/>, <see cref="FreeHost"/>, loading or unloading a
-/// module. Waiting for, querying or timing an event that was recorded in the capture throws <see cref="CudaResult.CapturedEvent"/>, and invalidates it too. Other
-/// threads are not affected (thread-local capture mode), and streams that are not part of the capture may be given work.
+/// module. Waiting for, querying or timing an event that was recorded in the capture throws <see cref="CudaResult.CapturedEvent"/>, and
+/// invalidates it too; other events are to be left alone as well, since libcuda refuses them on this thread where the emulator does not
+/// look. Other threads are not affected (thread-local capture mode) unless they synchronize or query the stream or its context, and
+/// streams that are not part of the capture may be given work.
 /// A stream that joined must be joined back (an event recorded there and awaited by the origin) before the end:
 /// <see cref="CudaResult.StreamCaptureUnjoined"/>.</para>
 /// </remarks>

@@ -25,6 +25,8 @@ public enum CudaResult
     NvlinkUncorrectable = 220,
     JitCompilerNotFound = 221,
     UnsupportedPtxVersion = 222,
+    JitCompilationDisabled = 223,
+    Contained = 226,
     InvalidSource = 300,
     FileNotFound = 301,
     SharedObjectInitFailed = 303,
@@ -45,10 +47,15 @@ public enum CudaResult
     InvalidAddressSpace = 717,
     InvalidPc = 718,
     LaunchFailed = 719,
+    CooperativeLaunchTooLarge = 720,
+    TensorMemoryLeak = 721,
     NotPermitted = 800,
     NotSupported = 801,
     SystemNotReady = 802,
     SystemDriverMismatch = 803,
+    CompatNotSupportedOnDevice = 804,
+    MpsConnectionFailed = 805,
+    MpsClientTerminated = 810,
     StreamCaptureUnsupported = 900,
     StreamCaptureInvalidated = 901,
     StreamCaptureMerge = 902,
@@ -60,6 +67,7 @@ public enum CudaResult
     StreamCaptureWrongThread = 908,
     Timeout = 909,
     GraphExecUpdateFailure = 910,
+    ExternalDevice = 911,
     Unknown = 999,
 }
 
@@ -85,10 +93,12 @@ public static class CudaResults
 
     /// <summary>
     /// Whether the error destroys the context: everything in device memory is lost and every later call of the process on this
-    /// context returns the same error, until the process ends.
+    /// context returns the same error, until the process ends. These are the codes of which the header says so, and the driver's own end
+    /// (<see cref="CudaResult.Deinitialized"/>), which a process meets that still holds something while it exits.
     /// </summary>
-    public static bool IsSticky(this CudaResult result) => result is CudaResult.EccUncorrectable or CudaResult.NvlinkUncorrectable
-        or CudaResult.IllegalAddress or CudaResult.LaunchTimeout or CudaResult.ContextIsDestroyed
-        or CudaResult.Assert or CudaResult.HardwareStackError or CudaResult.IllegalInstruction or CudaResult.MisalignedAddress
-        or CudaResult.InvalidAddressSpace or CudaResult.InvalidPc or CudaResult.LaunchFailed;
+    public static bool IsSticky(this CudaResult result) => result is CudaResult.Deinitialized or CudaResult.EccUncorrectable
+        or CudaResult.NvlinkUncorrectable or CudaResult.Contained or CudaResult.IllegalAddress or CudaResult.LaunchTimeout
+        or CudaResult.ContextIsDestroyed or CudaResult.Assert or CudaResult.HardwareStackError or CudaResult.IllegalInstruction
+        or CudaResult.MisalignedAddress or CudaResult.InvalidAddressSpace or CudaResult.InvalidPc or CudaResult.LaunchFailed
+        or CudaResult.TensorMemoryLeak or CudaResult.MpsClientTerminated or CudaResult.ExternalDevice;
 }

@@ -100,6 +100,9 @@ internal static unsafe partial class LibCuda
     internal static partial CudaResult cuStreamIsCapturing(nint stream, int* status);
 
     [LibraryImport(CudaLibraries.DriverImport)]
+    internal static partial CudaResult cuThreadExchangeStreamCaptureMode(int* mode);
+
+    [LibraryImport(CudaLibraries.DriverImport)]
     internal static partial CudaResult cuEventCreate(nint* value, uint flags);
 
     [LibraryImport(CudaLibraries.DriverImport)]

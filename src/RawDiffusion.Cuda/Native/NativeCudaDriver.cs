@@ -13,6 +13,7 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
     private const int ErrorLogBuffer = 5;        // CU_JIT_ERROR_LOG_BUFFER
     private const int ErrorLogBufferBytes = 6;   // CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES
     private const int LogBytes = 16 * 1024;
+    private const int Relaxed = 2;               // CU_STREAM_CAPTURE_MODE_RELAXED
     private const int OldestVersion = 11080;
 
     // libcuda does not say which kernel a launch was of.
@@ -142,8 +143,17 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
     public override CuFunction GetFunction(CuModule module, string name)
     {
         nint handle;
+        CudaResult result;
         fixed (byte* text = Utf8(name))
-            CheckName(cuModuleGetFunction(&handle, module.Handle, text), nameof(cuModuleGetFunction), name);
+        {
+            // Here, not when the module is loaded, a kernel reaches the device where loading is lazy, which is the driver's default from
+            // CUDA 12.2 on: for that it may need what a capture forbids.
+            int mode = Relaxed;
+            Check(cuThreadExchangeStreamCaptureMode(&mode), nameof(cuThreadExchangeStreamCaptureMode));
+            result = cuModuleGetFunction(&handle, module.Handle, text);
+            Check(cuThreadExchangeStreamCaptureMode(&mode), nameof(cuThreadExchangeStreamCaptureMode));
+        }
+        CheckName(result, nameof(cuModuleGetFunction), name);
         var function = new CuFunction(handle);
         _functions[function] = (module, name);
         return function;
@@ -221,6 +231,11 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
             CudaResult.NoDevice => "there is no NVIDIA GPU"
                 + (Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES") is { } visible ? $", or CUDA_VISIBLE_DEVICES={visible} hides it" : ""),
             CudaResult.SystemDriverMismatch => "libcuda and the loaded kernel module are of different versions: restart the machine, or in a container use the host's driver",
+            CudaResult.CompatNotSupportedOnDevice => "this is a libcuda for forward compatibility, which this GPU or its kernel module does not allow: "
+                + "take the toolkit's folder compat out of LD_LIBRARY_PATH, or update the display driver",
+            CudaResult.SystemNotReady => "a service is not running that this machine needs: on one with NVSwitch the fabric manager (systemctl start nvidia-fabricmanager)",
+            CudaResult.MpsConnectionFailed => "the MPS server does not answer: start it, or unset CUDA_MPS_PIPE_DIRECTORY",
+            CudaResult.DeviceUnavailable => "another process has the GPU for itself (nvidia-smi shows its compute mode), or has broken it",
             CudaResult.StubLibrary => "this is the toolkit's stub, which has no driver in it: take its folder out of the library path",
             CudaResult.Unknown => "the kernel module does not answer: nvidia-smi or the system's log say more",
             _ => "",

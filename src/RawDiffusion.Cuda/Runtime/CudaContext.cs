@@ -11,7 +11,6 @@ public sealed class CudaContext : IDisposable
 
     private readonly CuContext _handle;
     private readonly DevicePool _pool;
-    private readonly CuEvent _probe;
     private bool _disposed, _lost;
 
     /// <exception cref="CudaException">No such device, or it cannot be used.</exception>
@@ -28,12 +27,10 @@ public sealed class CudaContext : IDisposable
         try
         {
             Stream = new CudaStream(this);
-            _probe = driver.CreateEvent(timing: false);
         }
         catch
         {
-            t_bound = null;
-            driver.ReleasePrimaryContext(device);
+            Release();
             throw;
         }
     }
@@ -76,8 +73,9 @@ public sealed class CudaContext : IDisposable
             try
             {
                 Bind();
-                // An event that was never recorded is done; only an error of the context itself can come of it.
-                Driver.QueryEvent(_probe);
+                // Asking how far a stream is would end its capture; whether it is captured may be asked always.
+                if (!Driver.IsCapturing(Stream.Handle))
+                    Driver.QueryStream(Stream.Handle);
             }
             catch (CudaException e) when (e.Sticky)
             {
@@ -91,9 +89,10 @@ public sealed class CudaContext : IDisposable
     /// <exception cref="ObjectDisposedException">The context was disposed of.</exception>
     public void Bind()
     {
+        // First, since other threads than the one that disposed of it have it bound still.
+        ObjectDisposedException.ThrowIf(_disposed, this);
         if (ReferenceEquals(t_bound, this))
             return;
-        ObjectDisposedException.ThrowIf(_disposed, this);
         Driver.SetCurrent(_handle);
         t_bound = this;
     }
@@ -145,17 +144,39 @@ public sealed class CudaContext : IDisposable
     {
         if (_disposed)
             return;
-        if (BindToRelease())
+        try
         {
-            Driver.SynchronizeContext();
-            _pool.Close();
-            // The stream asks once more whether the device is lost, so the probe goes last.
-            Stream.Dispose();
-            Driver.DestroyEvent(_probe);
+            if (BindToRelease())
+            {
+                Driver.SynchronizeContext();
+                _pool.Close();
+                Stream.Dispose();
+            }
         }
+        catch (CudaException e) when (e.Sticky)
+        {
+            _lost = true;
+            throw;
+        }
+        finally
+        {
+            Release();
+        }
+    }
+
+    /// <summary>The end of it, also of a lost one, whose error is on its way already and is not to be hidden by another.</summary>
+    private void Release()
+    {
         _disposed = true;
         if (ReferenceEquals(t_bound, this))
             t_bound = null;
-        Driver.ReleasePrimaryContext(Device);
+        try
+        {
+            Driver.ReleasePrimaryContext(Device);
+        }
+        catch (CudaException e) when (e.Sticky)
+        {
+            _lost = true;
+        }
     }
 }

@@ -104,7 +104,7 @@ internal sealed unsafe class FakeDriver : CudaDriver
         return new CuContext(Handle);
     }
 
-    public override void ReleasePrimaryContext(int device) => Calls.Add("ReleasePrimaryContext");
+    public override void ReleasePrimaryContext(int device) => Call("ReleasePrimaryContext");
 
     public override void SetCurrent(CuContext context) => Call("SetCurrent");
 
@@ -158,10 +158,20 @@ internal sealed unsafe class FakeDriver : CudaDriver
 
     public override void SynchronizeStream(CuStream stream) => Call("SynchronizeStream", waits: true);
 
+    /// <summary>Not logged: the question whether a context is lost would be everywhere.</summary>
     public override bool QueryStream(CuStream stream)
     {
-        Call("QueryStream", waits: true);
-        return true;
+        bool logging = Logging;
+        Logging = false;
+        try
+        {
+            Call("QueryStream", waits: true);
+            return true;
+        }
+        finally
+        {
+            Logging = logging;
+        }
     }
 
     public override CuEvent CreateEvent(bool timing)
@@ -178,20 +188,10 @@ internal sealed unsafe class FakeDriver : CudaDriver
 
     public override void SynchronizeEvent(CuEvent value) => Call("SynchronizeEvent", waits: true);
 
-    /// <summary>Not logged: the probe for a lost context would be everywhere.</summary>
     public override bool QueryEvent(CuEvent value)
     {
-        bool logging = Logging;
-        Logging = false;
-        try
-        {
-            Call("QueryEvent");
-            return true;
-        }
-        finally
-        {
-            Logging = logging;
-        }
+        Call("QueryEvent", waits: true);
+        return true;
     }
 
     public override float ElapsedMilliseconds(CuEvent start, CuEvent end) => 1.5f;

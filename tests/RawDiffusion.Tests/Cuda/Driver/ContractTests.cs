@@ -58,6 +58,7 @@ public class ContractTests
     [InlineData(CudaResult.NoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU")]
     [InlineData(CudaResult.InvalidPc, "CUDA_ERROR_INVALID_PC")]
     [InlineData(CudaResult.GraphExecUpdateFailure, "CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE")]
+    [InlineData((CudaResult)804, "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE")]
     [InlineData((CudaResult)12345, "CUDA error 12345")]
     public void ErrorsHaveTheNamesOfTheDriver(CudaResult result, string name) => Assert.Equal(name, result.Name());
 
@@ -81,6 +82,12 @@ public class ContractTests
         Assert.False(CudaResult.OutOfMemory.IsSticky());
         Assert.False(CudaResult.LaunchOutOfResources.IsSticky());
     }
+
+    /// <summary>The codes of which cuda.h of CUDA 13 says that the context cannot be used any more or that all further work returns the same error.</summary>
+    [Fact]
+    public void TheErrorsThatEndAContextAreThoseOfTheHeader() =>
+        Assert.Equal([4, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911],
+            Enum.GetValues<CudaResult>().Where(result => result.IsSticky()).Select(result => (int)result).Order());
 
     [Theory]
     [InlineData("sm_75", 75, true)]

@@ -362,6 +362,7 @@ public abstract class CudaDriverContract : IDisposable
         using var x = Context.Allocate(16);
         using var recorded = Context.CreateEvent(timing: false);
         using var host = new PinnedBuffer(Context, 16);
+        using var other = Context.CreateStream();
         (CudaResult Error, Action Call)[] forbidden =
         [
             (CudaResult.StreamCaptureUnsupported, () => Driver.SynchronizeStream(Stream)),
@@ -388,8 +389,8 @@ public abstract class CudaDriverContract : IDisposable
         Driver.BeginCapture(Stream);
         AssertFails(CudaResult.IllegalState, () => Driver.BeginCapture(Stream));
         // Another stream is free, and questions may be asked.
-        using (var other = Context.CreateStream())
-            Driver.Fill8Async(x.Pointer, 0, 16, other.Handle);
+        Driver.Fill8Async(x.Pointer, 0, 16, other.Handle);
+        Assert.Equal("add", Kernel("add").Name);
         Assert.True(Driver.GetMemoryInfo().Total > 0);
         Assert.False(Context.IsLost);
         Driver.DestroyGraph(Driver.EndCapture(Stream));

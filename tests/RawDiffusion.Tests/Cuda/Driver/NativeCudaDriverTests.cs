@@ -25,7 +25,9 @@ public sealed class NativeCudaDriverTests : IDisposable
             cuDevicePrimaryCtxRetain 10
             cuCtxSetCurrent 21
             cuModuleLoadDataEx .version 8.0 2: 5=log 6=16384
+            cuThreadExchangeStreamCaptureMode 2
             cuModuleGetFunction 31 scale_f32
+            cuThreadExchangeStreamCaptureMode 0
             cuModuleGetGlobal 31 table
             cuFuncGetAttribute 4 of 41
             cuFuncSetAttribute 41 8 65536
@@ -93,6 +95,10 @@ public sealed class NativeCudaDriverTests : IDisposable
     [InlineData("100", "12040", "there is no NVIDIA GPU, or CUDA_VISIBLE_DEVICES=7 hides it.")]
     [InlineData("803", "12040", "of different versions: restart the machine")]
     [InlineData("34", "12040", "the toolkit's stub")]
+    [InlineData("46", "12040", "another process has the GPU for itself")]
+    [InlineData("802", "12040", "systemctl start nvidia-fabricmanager")]
+    [InlineData("804", "12040", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE (804): explanation of 804")]
+    [InlineData("805", "12040", "the MPS server does not answer")]
     [InlineData("5", "12040", "cuInit: CUDA error 5 (5): explanation of 5 (")]
     [InlineData("0", "11040", "supports CUDA 11.4; 11.8 or newer is needed")]
     public void ADriverThatDoesNotWorkSaysWhy(string init, string version, string message) => Assert.Contains(message,

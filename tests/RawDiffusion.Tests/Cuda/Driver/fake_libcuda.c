@@ -57,6 +57,7 @@ int cuStreamWaitEvent(handle s, handle e, unsigned flags) { LOG("cuStreamWaitEve
 int cuStreamBeginCapture_v2(handle s, int mode) { LOG("cuStreamBeginCapture %ld %d", H(s), mode); return 0; }
 int cuStreamEndCapture(handle s, handle *g) { LOG("cuStreamEndCapture %ld", H(s)); *g = (handle)71; return 0; }
 int cuStreamIsCapturing(handle s, int *status) { LOG("cuStreamIsCapturing %ld", H(s)); *status = 2; return 0; }
+int cuThreadExchangeStreamCaptureMode(int *mode) { static __thread int now; int before = now; LOG("cuThreadExchangeStreamCaptureMode %d", *mode); now = *mode; *mode = before; return 0; }
 int cuEventCreate(handle *e, unsigned flags) { LOG("cuEventCreate %u", flags); *e = (handle)(61l + flags); return 0; }
 int cuEventDestroy_v2(handle e) { LOG("cuEventDestroy %ld", H(e)); return 0; }
 int cuEventRecord(handle e, handle s) { LOG("cuEventRecord %ld %ld", H(e), H(s)); return 0; }

@@ -157,6 +157,63 @@ public sealed class CudaRuntimeTests : IDisposable
     }
 
     [Fact]
+    public void WhetherTheDeviceIsLostMayBeAskedInACapture()
+    {
+        var lost = true;
+        using var graph = CudaGraph.Capture(_context, () => lost = _context.IsLost);
+        Assert.False(lost);
+        graph.Launch();
+    }
+
+    /// <summary>The driver answers every call with the fault, also that which releases the context.</summary>
+    [Fact]
+    public void AFaultThatIsMetAtTheEndIsThrownAndTheContextReleased()
+    {
+        var context = new CudaContext(_driver);
+        _driver.Fail("SynchronizeContext", CudaResult.IllegalAddress);
+        Assert.Equal("SynchronizeContext", Assert.Throws<CudaException>(context.Dispose).Call);
+        Assert.Equal("ReleasePrimaryContext", _driver.Calls[^1]);
+        Assert.True(context.IsLost);
+        context.Dispose();
+        Assert.Single(_driver.Calls, "ReleasePrimaryContext");
+    }
+
+    /// <summary>libcuda ends before the process does.</summary>
+    [Fact]
+    public void WhatIsDisposedOfWhenTheDriverHasEndedThrowsNothing()
+    {
+        var buffer = _context.Allocate(100);
+        var pinned = new PinnedBuffer(_context, 100);
+        var module = _context.LoadModule(new CompiledKernels("x.cu", new KernelTarget("sm_80"), [1], ""));
+        _driver.Fail("QueryStream", CudaResult.Deinitialized);
+        foreach (var thing in (IDisposable[])[buffer, pinned, module, _context])
+            thing.Dispose();
+        Assert.True(_context.IsLost);
+    }
+
+    [Fact]
+    public void AContextThatEndedRefusesWorkOnEveryThread()
+    {
+        var context = new CudaContext(_driver);
+        Exception? error = null;
+        using var bound = new ManualResetEventSlim();
+        using var ended = new ManualResetEventSlim();
+        var thread = new Thread(() =>
+        {
+            context.Stream.Synchronize();
+            bound.Set();
+            ended.Wait();
+            error = Record.Exception(context.Bind);
+        });
+        thread.Start();
+        bound.Wait();
+        context.Dispose();
+        ended.Set();
+        thread.Join();
+        Assert.IsType<ObjectDisposedException>(error);
+    }
+
+    [Fact]
     public void AContextThatCannotBeMadeIsReleased()
     {
         _driver.Fail("CreateStream", CudaResult.OutOfMemory);
