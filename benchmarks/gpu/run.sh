@@ -121,17 +121,17 @@ wanted doctor && step doctor doctor.txt "$program" doctor
 
 # A small operation tells whether there is a GPU at all; without one the rest would say the same again and again.
 if step "a first operation on the GPU" first.txt "$program" verify --device cuda --operation softmax; then
+    precisions="fp32 tf32 bf16"
+    # Tensor cores know tf32 from compute capability 8.0 on.
+    case "$(timeout 30 nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1)" in
+        [5-7].*) precisions="fp32 bf16"; skip "tf32" "the device has no tensor cores for it" ;;
+    esac
     if wanted verify; then
-        for precision in fp32 tf32 bf16; do
-            # Tensor cores know tf32 from compute capability 8.0 on; doctor lists the real device before the emulated one.
-            if [ "$precision" = tf32 ] && grep -s -m 1 "compute capability" "$out/doctor.txt" | grep -q "capability.* 7\."; then
-                skip "verify in tf32" "the device has no tensor cores for it"
-                continue
-            fi
+        for precision in $precisions; do
             step "verify in $precision" "verify-$precision.txt" "$program" verify --device cuda --precision "$precision"
             # A fault or a hang ends the device for the process that met it: each operation in one of its own tells what the others do.
             if [ -n "$(entry "verify in $precision")" ] && grep -q -e " is lost after " -e "^run.sh: ended after" "$out/verify-$precision.txt"; then
-                for operation in $(names verify --operation '?'); do
+                for operation in $(names verify --operation 'no such operation'); do
                     step "verify $operation in $precision" "verify-$precision/$operation.txt" \
                         "$program" verify --device cuda --precision "$precision" --operation "$operation"
                 done
@@ -146,7 +146,7 @@ if step "a first operation on the GPU" first.txt "$program" verify --device cuda
             step "train eight-gaussians on $device" "train-gaussians-$device.txt" \
                 "$program" train eight-gaussians --device "$device" --out "$out/runs/gaussians-$device"
         done
-        for precision in fp32 tf32 bf16; do
+        for precision in $precisions; do
             fresh "train digits in $precision" "runs/digits-$precision"
             step "train digits in $precision" "train-digits-$precision.txt" \
                 "$program" train digits --device cuda --precision "$precision" --steps 300 --out "$out/runs/digits-$precision"
@@ -155,7 +155,7 @@ if step "a first operation on the GPU" first.txt "$program" verify --device cuda
 
     if wanted bench; then
         # An operation in each process: one that faults or hangs takes no other with it, and what is measured is kept.
-        for operation in $(names bench '?'); do
+        for operation in $(names bench 'no such operation'); do
             step "bench $operation" "bench/$operation.txt" "$program" bench "$operation" --device cuda --seconds "$seconds" --out "$out/bench/$operation"
         done
     fi

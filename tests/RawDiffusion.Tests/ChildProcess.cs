@@ -16,6 +16,9 @@ internal static class ChildProcess
         "native-driver-errors" => NativeCudaDriverTests.Errors(argument),
         "native-driver-start" => NativeCudaDriverTests.Start(argument),
         "native-driver-libraries" => NativeCudaDriverTests.NewestLibraries(argument),
+        "strict-operations" => StrictDriverTests.Operations(argument),
+        "strict-trainings" => StrictDriverTests.Trainings(argument),
+        "strict-mistakes" => StrictDriverTests.Mistakes(argument),
         "cublas" => CublasTests.Multiply(),
         _ => $"no such child: {name}",
     };

@@ -24,12 +24,11 @@ namespace RawDiffusion.Cuda;
 /// asked (devices, attributes of functions, which may also be set, memory information, <see cref="GetMaxActiveBlocks"/>) and functions and globals may be looked
 /// up. Everything that waits or that the capture could not see is refused on the capturing thread with
 /// <see cref="CudaResult.StreamCaptureUnsupported"/> and invalidates the capture, so that <see cref="EndCapture"/> throws
-/// <see cref="CudaResult.StreamCaptureInvalidated"/>: synchronizing or querying the stream, synchronizing the context, the blocking
-/// copies, <see cref="Allocate"/>, <see cref="Free"/>, <see cref="AllocateHost"/>, <see cref="FreeHost"/>, loading or unloading a
+/// <see cref="CudaResult.StreamCaptureInvalidated"/>: synchronizing or querying the stream or any event, synchronizing the context, the
+/// blocking copies, <see cref="Allocate"/>, <see cref="Free"/>, <see cref="AllocateHost"/>, <see cref="FreeHost"/>, loading or unloading a
 /// module. Waiting for, querying or timing an event that was recorded in the capture throws <see cref="CudaResult.CapturedEvent"/>, and
-/// invalidates it too; other events are to be left alone as well, since libcuda refuses them on this thread where the emulator does not
-/// look. Other threads are not affected (thread-local capture mode) unless they synchronize or query the stream or its context, and
-/// streams that are not part of the capture may be given work.
+/// invalidates it too. Other threads are not affected (thread-local capture mode) unless they synchronize or query the stream or its
+/// context, and streams that are not part of the capture may be given work.
 /// A stream that joined must be joined back (an event recorded there and awaited by the origin) before the end:
 /// <see cref="CudaResult.StreamCaptureUnjoined"/>.</para>
 /// </remarks>

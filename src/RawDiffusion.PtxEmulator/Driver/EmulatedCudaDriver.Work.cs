@@ -85,8 +85,9 @@ public sealed unsafe partial class EmulatedCudaDriver
     public override void SynchronizeEvent(CuEvent value)
     {
         const string Call = "cuEventSynchronize";
-        var context = Current(Call);
-        if (NotCaptured(context.Get<EmulatedEvent>(value.Handle, Call), Call).Record is { } record)
+        var awaited = NotCaptured(Current(Call).Get<EmulatedEvent>(value.Handle, Call), Call);
+        var context = Waiting(Call);
+        if (awaited.Record is { } record)
             context.Queue.Wait(record);
         context.Queue.Check(Call);
     }
@@ -94,7 +95,9 @@ public sealed unsafe partial class EmulatedCudaDriver
     public override bool QueryEvent(CuEvent value)
     {
         const string Call = "cuEventQuery";
-        return NotCaptured(Current(Call).Get<EmulatedEvent>(value.Handle, Call), Call).Record?.Done ?? true;
+        var asked = NotCaptured(Current(Call).Get<EmulatedEvent>(value.Handle, Call), Call);
+        Waiting(Call);
+        return asked.Record?.Done ?? true;
     }
 
     public override float ElapsedMilliseconds(CuEvent start, CuEvent end)

@@ -6,7 +6,7 @@ namespace RawDiffusion.Tests.Cli;
 public sealed class GpuScriptTests : IDisposable
 {
     /// <summary>What the real program says when it is asked for an operation that it does not have.</summary>
-    private const string Lists = "case \"$*\" in *'?'*) echo \"no operation is called '?'; there are: first, second\"; exit 2;; esac\n";
+    private const string Lists = "case \"$*\" in *'no such operation') echo \"no operation is called 'no such operation'; there are: first, second\"; exit 2;; esac\n";
 
     private readonly string _folder = Directory.CreateTempSubdirectory("gpu-script-").FullName;
 

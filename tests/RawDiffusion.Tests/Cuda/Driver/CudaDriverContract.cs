@@ -361,14 +361,18 @@ public abstract class CudaDriverContract : IDisposable
         Prepare();
         using var x = Context.Allocate(16);
         using var recorded = Context.CreateEvent(timing: false);
+        using var unrelated = Context.CreateEvent(timing: false);
         using var host = new PinnedBuffer(Context, 16);
         using var other = Context.CreateStream();
+        unrelated.Record();
         (CudaResult Error, Action Call)[] forbidden =
         [
             (CudaResult.StreamCaptureUnsupported, () => Driver.SynchronizeStream(Stream)),
             (CudaResult.StreamCaptureUnsupported, () => Driver.QueryStream(Stream)),
             (CudaResult.StreamCaptureUnsupported, () => Driver.SynchronizeContext()),
             (CudaResult.StreamCaptureUnsupported, () => Driver.Allocate(16)),
+            (CudaResult.StreamCaptureUnsupported, () => Driver.QueryEvent(unrelated.Handle)),
+            (CudaResult.StreamCaptureUnsupported, () => Driver.SynchronizeEvent(unrelated.Handle)),
             (CudaResult.StreamCaptureUnsupported, () => Driver.CopyToHost(new byte[16], x.Pointer, Stream)),
             (CudaResult.CapturedEvent, () =>
             {
