@@ -32,7 +32,10 @@ internal sealed class CaseRun
                     gradients[i] = Values(computed[j++], inputs[i]);
             }
         }
-        return new CaseRun { Shape = output.Shape, DType = output.DType, Output = Values(output, output), Gradients = gradients };
+        double[] values = Values(output, output);
+        // What a kernel met whose result nobody read, or that has no elements, belongs to this case and not to the next.
+        device.Synchronize();
+        return new CaseRun { Shape = output.Shape, DType = output.DType, Output = values, Gradients = gradients };
     }
 
     /// <summary>Asks for the gradients of the inputs that a case differentiates and returns those.</summary>

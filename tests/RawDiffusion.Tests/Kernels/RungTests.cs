@@ -7,7 +7,7 @@ namespace RawDiffusion.Tests.Kernels;
 /// <summary>
 /// Every rung of every ladder computes its operation: the rows of the table, forward and gradients, with the rung forced, on the emulator in
 /// checked mode and with the tolerance of the rung's precision. The same for all ladders: a new one needs no test of its own. Each rung meets
-/// the largest rows and a share of the others; the rungs of a ladder take turns, so together they meet all.
+/// the largest rows, those without elements and a share of the others; the rungs of a ladder take turns, so together they meet all.
 /// </summary>
 public class RungTests
 {
@@ -38,7 +38,7 @@ public class RungTests
         var rung = ladder[name];
         int turn = ladder.Rungs.ToList().IndexOf(rung);
         var rows = RowsOf(operation, rung.Precision).OrderByDescending(row => row.Inputs.Sum(input => (long)input.Shape.Count))
-            .Where((_, i) => i < LargestRows || i % Share == turn % Share).ToList();
+            .Where((row, i) => i < LargestRows || i % Share == turn % Share || row.Inputs.Any(input => input.Shape.Count == 0)).ToList();
         int computed = 0;
         var device = s_emulated.Device;
         using (device.Use(rung))

@@ -46,6 +46,9 @@ public partial class CudaBackend
         in AttentionGeometry g, Storage q, Storage k, Storage v, Storage y, Storage logSumExp, Storage gy,
         Storage gq, Storage gk, Storage gv)
     {
+        // Heads of no elements have scores, but nobody has made their logarithms of sums.
+        if (gq.Length == 0 && gk.Length == 0)
+            return;
         using var delta = Scratch(logSumExp.Length);
         var type = q.DType;
         var rung = Chosen(AttentionLadder.Backward);

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
 using RawDiffusion.Backends.Cuda;
-using RawDiffusion.Backends.Cuda.Ladders;
 using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Driver;
 using RawDiffusion.PtxEmulator.Execution;
@@ -12,22 +11,16 @@ using Xunit.Abstractions;
 namespace RawDiffusion.Tests;
 
 /// <summary>
-/// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and the table of operations (with
-/// <see cref="BackendSamples"/>) is run with it on the emulated device in checked mode, in every way in which the file's kernels are
-/// launched: as the backend chooses in float32 and in bfloat16, and by every rung of a ladder. The run ends when something objects: a
-/// hazard, or a result that is wrong. Takes many minutes, so it is made by its own command:
-/// <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test --filter MutationRun</c>; the report lists the survivors, and until it is written the
-/// file has a line for every mutant that is done.
+/// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and of all <see cref="Probe"/>s those that execute
+/// the damaged line (<see cref="KernelReach"/>) are run with it on the emulated device in checked mode, until something objects: a hazard,
+/// or a result that is wrong. Takes many minutes, so it is made by its own command:
+/// <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test -c Release --filter MutationRun</c>; the report lists the survivors, and until it is
+/// written the file has a line for every mutant that is done.
 /// RAWDIFFUSION_MUTATIONS_PART=3/20 takes every 20th mutant, from the third on, and
 /// RAWDIFFUSION_MUTATIONS_FILE=softmax those of files with such a name.
 /// </summary>
 public sealed class MutationRun : IDisposable
 {
-    private const int MostCases = 150;
-
-    /// <summary>Rows of an operation, by one rung and in one precision, that show which files its kernels are in: the first and the largest.</summary>
-    private const int Scouts = 3;
-
     private enum Outcome
     {
         /// <summary>The compiler refused it, or made the same code of it.</summary>
@@ -35,40 +28,24 @@ public sealed class MutationRun : IDisposable
         Hazard, WrongResult, Survived,
     }
 
-    /// <summary>A row of the table in one of the ways that it is computed in.</summary>
-    /// <param name="Rung">The rung that has to compute it; null for what the backend chooses.</param>
-    private sealed record Way(OperationCase Row, Rung? Rung, Precision Precision)
-    {
-        /// <summary>What is computed by the same kernels, more or less.</summary>
-        public (string, Rung?, Precision) Kind => (Row.Operation, Rung, Precision);
-
-        public static IEnumerable<Way> All =>
-            OperationTable.All.Select(row => new Way(row, null, Precision.Float32))
-                .Concat(OperationTable.All.Where(row => row.HasBFloat16).Select(row => new Way(row, null, Precision.BFloat16)))
-                .Concat(Ladders.All.SelectMany(ladder => ladder.Rungs).SelectMany(
-                    rung => Kernels.RungTests.RowsOf(rung.Operation, rung.Precision).Select(row => new Way(row, rung, rung.Precision))));
-
-        /// <returns>Null where the rung is not for the row's shape.</returns>
-        public CheckResult? Run(CudaBackend device)
-        {
-            if (Rung is null)
-                return CaseVerifier.CompareWithReference(Row, device, Precision);
-            using (device.Use(Rung))
-                return Kernels.RungTests.Compare(Row, device, Rung);
-        }
-    }
-
     private readonly TemporaryFolder _cache = new();
     private readonly KernelCompiler _compiler;
     private readonly ITestOutputHelper _output;
+
+    /// <summary>What undamaged kernels give a probe that objected to damaged ones.</summary>
+    private readonly ConcurrentDictionary<Probe, Lazy<CheckResult?>> _undamaged = new();
 
     public MutationRun(ITestOutputHelper output) => (_output, _compiler) = (output, new KernelCompiler(_cache.Path));
 
     public void Dispose() => _cache.Dispose();
 
     [SkippableFact]
-    public void UndamagedKernelsGiveNoReasonToObject() =>
-        Assert.Null(BackendSamples.Failure(Kernels.Emulated.Plain.Device, [.. BackendSamples.Files]));
+    public void UndamagedKernelsGiveNoReasonToObject()
+    {
+        var device = Kernels.Emulated.Plain.Device;
+        foreach (var sample in BackendSamples.All)
+            Check.Passes(sample.Run(device)!.Value);
+    }
 
     [SkippableFact]
     public void NineOfTenMistakesAreNoticed()
@@ -76,24 +53,31 @@ public sealed class MutationRun : IDisposable
         string? path = Environment.GetEnvironmentVariable("RAWDIFFUSION_MUTATIONS");
         Skip.If(string.IsNullOrEmpty(path), "takes many minutes: set RAWDIFFUSION_MUTATIONS to the file for the report");
         TestNvrtc.Require();
-        var users = FindUsers();
+        var watch = Stopwatch.StartNew();
+        File.WriteAllText(path, "");
+        Probe[] probes = [.. Probe.All];
+        var reach = KernelReach.Measure(probes, _compiler);
+        File.AppendAllText(path, $"{probes.Length} probes counted in {watch.Elapsed.TotalSeconds:0} s\n");
         var (part, parts) = Part();
         string only = Environment.GetEnvironmentVariable("RAWDIFFUSION_MUTATIONS_FILE") ?? "";
         Mutant[] mutants = [.. KernelLibrary.Source(KernelLibrary.Files[0]).Headers
-            .Where(file => users.ContainsKey(file.Key)).OrderBy(file => file.Key, StringComparer.Ordinal)
+            .Where(file => reach.Knows(file.Key)).OrderBy(file => file.Key, StringComparer.Ordinal)
             .SelectMany(file => Mutant.Of(file.Key, file.Value))
             .Where((mutant, index) => index % parts == part - 1 && mutant.File.Contains(only))];
-        File.WriteAllText(path, "");
         var results = new ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)>();
-        var watch = Stopwatch.StartNew();
-        Parallel.ForEach(mutants, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount },
+        Parallel.ForEach(Partitioner.Create(mutants, EnumerablePartitionerOptions.NoBuffering),
+            new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount },
             mutant =>
             {
-                var result = results[mutant] = Try(mutant, users[mutant.File]);
+                var started = Stopwatch.GetTimestamp();
+                var result = results[mutant] = Try(mutant, reach.For(mutant.File, mutant.Line));
                 lock (results)
-                    File.AppendAllText(path, $"{results.Count}/{mutants.Length} {result.Outcome} {mutant} {result.Detail.Split('\n')[0]}\n");
+                {
+                    File.AppendAllText(path,
+                        $"{results.Count}/{mutants.Length} {Stopwatch.GetElapsedTime(started).TotalSeconds:0.0} s {result.Outcome} {mutant} {result.Detail.Split('\n')[0]}\n");
+                }
             });
-        string report = Report(mutants, results, watch.Elapsed);
+        string report = Report(mutants, results, watch.Elapsed, reach);
         File.WriteAllText(path, report);
         _output.WriteLine(report);
         int caught = results.Values.Count(result => result.Outcome is Outcome.Hazard or Outcome.WrongResult);
@@ -107,97 +91,56 @@ public sealed class MutationRun : IDisposable
         return (int.Parse(numbers[0]), int.Parse(numbers[1]));
     }
 
-    /// <summary>For each file what runs its kernels and passes with undamaged ones: some of every kind first, then the others.</summary>
-    private Dictionary<string, List<Way>> FindUsers()
+    private (Outcome, string) Try(Mutant mutant, Probe[] probes)
     {
-        var users = new Dictionary<string, List<Way>>();
-        foreach (var kind in Way.All.GroupBy(way => way.Kind))
+        KernelSource Damaged(string file)
         {
-            Way[] ways = [.. kind];
-            var files = new ConcurrentDictionary<string, bool>();
-            Run([ways[0], .. ways.OrderByDescending(way => way.Row.Inputs.Sum(input => (long)input.Shape.Count)).Take(Scouts - 1)], [], file =>
-            {
-                var source = KernelLibrary.Source(file);
-                foreach (string name in source.Included().Append(file))
-                    files[name] = true;
-                return source;
-            }, stopAtFailure: false);
-            foreach (string file in files.Keys)
-            {
-                if (!users.TryGetValue(file, out var list))
-                    users[file] = list = [];
-                list.AddRange(ways);
-            }
+            var source = KernelLibrary.Source(file);
+            var headers = source.Headers.ToDictionary(header => header.Key, header => header.Key == mutant.File ? mutant.Text : header.Value);
+            return new KernelSource(file, file == mutant.File ? mutant.Text : source.Text, headers);
         }
-        foreach (string file in BackendSamples.Files)
-            users.TryAdd(file, []);
-        foreach (var list in users.Values)
-            Spread(list);
-        // What objects to undamaged kernels would object to all. Rungs that are not for a row are left out here, once for all mutants.
+
+        using var driver = NewDriver();
+        using var backend = new CudaBackend(driver, 0, _compiler, Damaged);
+        foreach (var probe in probes)
+        {
+            if (probe.Run(backend)?.Failure is not { } failure)
+                continue;
+            if (failure.Contains(nameof(KernelCompilationException)))
+                return (Outcome.NoMutant, "refused by the compiler");
+            // What objects to undamaged kernels would object to all.
+            if (_undamaged.GetOrAdd(probe, each => new(() => RunUndamaged(each))).Value is { } undamaged)
+                Check.Passes(undamaged);
+            return (failure.Contains("CUDA_ERROR") || failure.Contains("HazardReport") ? Outcome.Hazard : Outcome.WrongResult, failure);
+        }
+        return IsTheSameCode(mutant, Damaged) ? (Outcome.NoMutant, "the same code") : (Outcome.Survived, $"{probes.Length} probes");
+    }
+
+    private CheckResult? RunUndamaged(Probe probe)
+    {
         using var driver = NewDriver();
         using var backend = new CudaBackend(driver, 0, _compiler, KernelLibrary.Source);
-        var results = users.Values.SelectMany(list => list).Distinct().ToDictionary(way => way, way => way.Run(backend));
-        foreach (var result in results.Values.OfType<CheckResult>())
-            Check.Passes(result);
-        foreach (var list in users.Values)
-            list.RemoveAll(way => results[way] is null);
-        return users;
+        return probe.Run(backend);
     }
 
-    /// <summary>Takes the kinds in turn, of each the first, then those in between, and not more than <see cref="MostCases"/>.</summary>
-    private static void Spread(List<Way> ways)
+    /// <summary>Whether the compiler makes of every file what it makes of the undamaged one.</summary>
+    private bool IsTheSameCode(Mutant mutant, Func<string, KernelSource> damaged)
     {
-        var spread = ways.GroupBy(way => way.Kind)
-            .SelectMany(group => group.Select((way, i) => (way, Rank: (double)i * 7 % group.Count())))
-            .OrderBy(entry => entry.Rank).Select(entry => entry.way).Take(MostCases).ToList();
-        ways.Clear();
-        ways.AddRange(spread);
-    }
-
-    private (Outcome, string) Try(Mutant mutant, List<Way> ways)
-    {
-        bool refused = false, different = false;
-        string? failure = null;
-        try
+        var target = new KernelTarget("compute_80");
+        foreach (string file in KernelLibrary.Files)
         {
-            failure = Run(ways, [.. BackendSamples.Files.Where(file => file == mutant.File || KernelLibrary.Source(file).Included().Contains(mutant.File))], file =>
+            var source = KernelLibrary.Source(file);
+            if (file != mutant.File && !source.Included().Contains(mutant.File))
+                continue;
+            string[] variants = file == "elementwise.cu" ? ["", KernelLibrary.UnaryOption("-x"), KernelLibrary.BinaryOption("x + y")] : [""];
+            foreach (string option in variants)
             {
-                var source = KernelLibrary.Source(file);
-                var headers = source.Headers.ToDictionary(header => header.Key, header => header.Key == mutant.File ? mutant.Text : header.Value);
-                var changed = new KernelSource(file, file == mutant.File ? mutant.Text : source.Text, headers);
-                if (file == mutant.File || source.Included().Contains(mutant.File))
-                    (refused, different) = Compare(source, changed, refused, different);
-                return changed;
-            }, stopAtFailure: true);
+                string[] options = option.Length == 0 ? [] : [option];
+                if (Code(_compiler.Compile(source, target, options).Ptx) != Code(_compiler.Compile(damaged(file), target, options).Ptx))
+                    return false;
+            }
         }
-        catch (KernelCompilationException)
-        {
-            refused = true;
-        }
-        if (refused)
-            return (Outcome.NoMutant, "refused by the compiler");
-        if (!different)
-            return (Outcome.NoMutant, "the same code");
-        if (failure is null)
-            return (Outcome.Survived, "");
-        return (failure.Contains("CUDA_ERROR") || failure.Contains("HazardReport") ? Outcome.Hazard : Outcome.WrongResult, failure);
-    }
-
-    /// <summary>Whether the compiler refuses the changed source, and whether it makes other code of it.</summary>
-    private (bool Refused, bool Different) Compare(KernelSource source, KernelSource changed, bool refused, bool different)
-    {
-        // With operators as options the elementwise kernels compile only there; the others are compared here.
-        if (source.Name == "elementwise.cu")
-            return (refused, true);
-        try
-        {
-            var target = new KernelTarget("compute_80");
-            return (refused, different || Code(_compiler.Compile(source, target).Ptx) != Code(_compiler.Compile(changed, target).Ptx));
-        }
-        catch (KernelCompilationException)
-        {
-            return (true, different);
-        }
+        return true;
     }
 
     /// <summary>The PTX without what only tells of lines.</summary>
@@ -205,23 +148,10 @@ public sealed class MutationRun : IDisposable
 
     private static EmulatedCudaDriver NewDriver() => new(new EmulatorOptions
     {
-        Mode = ExecutionMode.Checked, Workers = 1, InstructionBudget = 3_000_000, MemoryBytes = 1L << 30,
+        Mode = ExecutionMode.Checked, Workers = 1, InstructionBudget = 4 * KernelReach.LongestBlock, MemoryBytes = 1L << 30,
     });
 
-    /// <summary>Runs ways, then the samples of files, on a device with the kernels of a source; the first failure, or null.</summary>
-    private string? Run(IEnumerable<Way> ways, string[] samples, Func<string, KernelSource> sources, bool stopAtFailure)
-    {
-        using var driver = NewDriver();
-        using var backend = new CudaBackend(driver, 0, _compiler, sources);
-        foreach (var way in ways)
-        {
-            if (way.Run(backend)?.Failure is { } failure && stopAtFailure)
-                return failure;
-        }
-        return BackendSamples.Failure(backend, samples);
-    }
-
-    private static string Report(Mutant[] mutants, ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)> results, TimeSpan time)
+    private static string Report(Mutant[] mutants, ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)> results, TimeSpan time, KernelReach reach)
     {
         var text = new StringBuilder("# Mistakes in kernels, and what notices them\n\n");
         text.Append("| mistake | mutants | hazard reported | wrong result | survived |\n|---|---|---|---|---|\n");
@@ -234,7 +164,7 @@ public sealed class MutationRun : IDisposable
         }
         text.Append($"\n{mutants.Length - real.Length} more changed nothing or were refused by the compiler. {time.TotalMinutes:0} minutes.\n\n## Survivors\n\n");
         foreach (var mutant in real.Where(mutant => results[mutant].Outcome == Outcome.Survived))
-            text.Append($"- {mutant}\n");
+            text.Append($"- {mutant}{(reach.Reaches(mutant.File, mutant.Line) ? "" : ", a line that nothing executes")}\n");
         return text.ToString();
     }
 }
