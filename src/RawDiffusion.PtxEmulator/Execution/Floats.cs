@@ -57,7 +57,7 @@ internal static unsafe class Floats
                 };
             case Opcode.Div:
                 if (i.Has(InstructionFlags.Approx) || i.Has(InstructionFlags.Full))
-                    return perturbed ? At(&SpecialFunctions.DividePerturbed) : Shape<Divide>(i);
+                    return perturbed ? At(&SpecialFunctions.DividePerturbed) : i.Has(InstructionFlags.Full) ? Shape<Divide>(i) : Shape<DivideByReciprocal>(i);
                 return i.Rounding switch
                 {
                     Rounding.Zero => Shape<DivideRounded<ToZero>>(i),
@@ -267,6 +267,14 @@ internal static unsafe class Floats
     private readonly struct Divide : IBinary<float>
     {
         public static Vector512<float> Invoke(Vector512<float> a, Vector512<float> b) => a / b;
+    }
+
+    /// <summary>div.approx is a (1 / b), and 1 / b is zero for divisors beyond 2^126.</summary>
+    private readonly struct DivideByReciprocal : IBinary<float>
+    {
+        public static Vector512<float> Invoke(Vector512<float> a, Vector512<float> b) => Vector512.ConditionalSelect(
+            Vector512.GreaterThan(Vector512.Abs(b), Vector512.Create(SpecialFunctions.LargestDivisor)),
+            a * Vector512.CopySign(Vector512<float>.Zero, b), a / b);
     }
 
     private readonly struct DivideRounded<TRound> : IBinary<float>

@@ -197,16 +197,19 @@ internal static unsafe class SpecialFunctions
     private static double Amount(Warp w, ulong bits) =>
         ((long)BlockContext.Mix(bits ^ BlockContext.Mix(w.Block.Options.ApproximationSeed ?? 0)) >> 11) * (0.9 / (1L << 52));
 
+    /// <summary>2^126: divisors beyond it have no reciprocal that div.approx could multiply with, and give zero.</summary>
+    internal const float LargestDivisor = 8.5070592e37f;
+
     /// <summary>div.approx and div.full, documented to 2 units in the last place.</summary>
     internal static void DividePerturbed(Warp w, Instruction* i, uint mask)
     {
         float* a = (float*)(w.R + i->A), b = (float*)(w.R + i->B), d = (float*)(w.R + i->D);
-        bool flush = i->Has(InstructionFlags.Ftz);
+        bool flush = i->Has(InstructionFlags.Ftz), full = i->Has(InstructionFlags.Full);
         for (; mask != 0; mask &= mask - 1)
         {
             int lane = BitOperations.TrailingZeroCount(mask);
             float x = Flushed(a[lane]), y = Flushed(b[lane]);
-            double quotient = (double)x / y;
+            double quotient = !full && MathF.Abs(y) > LargestDivisor ? x * float.CopySign(0, y) : (double)x / y;
             float result = (float)quotient;
             // A unit is between 2^-24 and 2^-23 of the number: one and a half of the smaller and rounding stay within two.
             if (float.IsNormal(result))

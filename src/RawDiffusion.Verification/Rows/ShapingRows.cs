@@ -47,6 +47,9 @@ internal static class ShapingRows
         // Beyond one 64 x 64 block and beyond one piece of parallel work.
         yield return Case("permute", "[67,131] (1,0)", x => x[0].Transpose(0, 1), [67, 131]);
         yield return Case("permute", "[3,71,73] (2,0,1)", x => x[0].Permute(2, 0, 1), [3, 71, 73]);
+        // Even on both sides, so that elements of 16 bits go in pairs: beyond one 64 x 64 block of them, and in a batch.
+        yield return Case("permute", "[70,134] (1,0)", x => x[0].Transpose(0, 1), [70, 134]);
+        yield return Case("permute", "[3,66,68] (0,2,1)", x => x[0].Permute(0, 2, 1), [3, 66, 68]);
     }
 
     private static IEnumerable<OperationCase> Boxes()

@@ -14,6 +14,10 @@ internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationS
     private readonly Lock _lock = new();
     private CudaBackend? _device;
 
+    // What stands for the device of Plain on this thread.
+    [ThreadStatic]
+    private static CudaBackend? t_plain;
+
     /// <summary>The device of all tests that want nothing special, at the same time: who forces a rung or changes a setting takes another.</summary>
     public static Emulated Plain { get; } = new();
 
@@ -22,8 +26,24 @@ internal sealed class Emulated(ulong? scheduleSeed = null, ulong? approximationS
         get
         {
             TestNvrtc.Require();
+            if (t_plain is { } other && this == Plain)
+                return other;
             lock (_lock)
                 return _device is null || _device.Context.IsLost ? _device = New() : _device;
+        }
+    }
+
+    /// <summary>Does something for which <see cref="Plain"/> on this thread is another device: one with damaged kernels, which it must notice.</summary>
+    public static void WithPlain(CudaBackend device, Action action)
+    {
+        t_plain = device;
+        try
+        {
+            action();
+        }
+        finally
+        {
+            t_plain = null;
         }
     }
 

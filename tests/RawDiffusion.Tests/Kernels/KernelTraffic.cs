@@ -1,4 +1,5 @@
 using RawDiffusion.Backends.Cuda;
+using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Counters;
 using RawDiffusion.PtxEmulator.Decoding;
 using RawDiffusion.PtxEmulator.Driver;
@@ -9,15 +10,33 @@ namespace RawDiffusion.Tests.Kernels;
 /// <summary>What kernels move, by the counters of an emulated GPU of its own: bytes of global memory by 32-byte sectors, and passes over banks.</summary>
 internal sealed class KernelTraffic : IDisposable
 {
+    // Kernels to take instead of those of kernels/, on this thread.
+    [ThreadStatic]
+    private static (KernelCompiler Compiler, Func<string, KernelSource> Sources)? t_others;
+
     private readonly EmulatedCudaDriver _driver = new(new EmulatorOptions { Mode = ExecutionMode.Counted });
 
     public KernelTraffic()
     {
         TestNvrtc.Require();
-        Device = new CudaBackend(_driver);
+        Device = t_others is var (compiler, sources) ? new CudaBackend(_driver, 0, compiler, sources) : new CudaBackend(_driver);
     }
 
     public CudaBackend Device { get; }
+
+    /// <summary>Does something for which all devices made here on this thread have other kernels: damaged ones, which it must notice.</summary>
+    public static void With(KernelCompiler compiler, Func<string, KernelSource> sources, Action action)
+    {
+        t_others = (compiler, sources);
+        try
+        {
+            action();
+        }
+        finally
+        {
+            t_others = null;
+        }
+    }
 
     public void Dispose() => Device.Dispose();
 

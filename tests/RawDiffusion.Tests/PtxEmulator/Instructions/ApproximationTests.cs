@@ -131,6 +131,29 @@ public class ApproximationTests
         }
     }
 
+    /// <summary>div.approx.f32 multiplies by the reciprocal, which is zero for divisors beyond 2^126; div.full.f32 scales its operands first.</summary>
+    [Fact]
+    public void DivisorsBeyondTwoToThe126GiveZeroOrNaNByTheApproximation()
+    {
+        float[] divisors = [MathF.BitIncrement(8.5070592e37f), -1.5e38f, float.MaxValue], dividends = [1, -3e38f, float.PositiveInfinity, float.NaN];
+        ulong[][] columns =
+        [
+            [.. dividends.SelectMany(a => divisors.Select(_ => (ulong)BitConverter.SingleToUInt32Bits(a)))],
+            [.. dividends.SelectMany(_ => divisors.Select(b => (ulong)BitConverter.SingleToUInt32Bits(b)))],
+        ];
+        foreach (var options in new[] { LaunchOptions.Default, s_perturbed })
+        {
+            ulong[] approximate = Instruct.Run("div.approx.f32 r, a, b;", "f32", ["f32", "f32"], columns, options);
+            ulong[] full = Instruct.Run("div.full.f32 r, a, b;", "f32", ["f32", "f32"], columns, options);
+            for (int i = 0; i < full.Length; i++)
+            {
+                double a = Value(columns[0][i]), exact = a / Value(columns[1][i]);
+                Assert.Equal(double.IsFinite(a) ? 0 : double.NaN, Math.Abs(Value(approximate[i])));
+                Check("div.full.f32", a, exact, Value(full[i]), Math.Abs(exact - Value(full[i])) <= 2.501 * Unit(exact));
+            }
+        }
+    }
+
     [Theory]
     [InlineData("f16")]
     [InlineData("bf16")]

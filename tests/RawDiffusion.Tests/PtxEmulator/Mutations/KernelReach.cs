@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text.RegularExpressions;
 using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Cuda;
 using RawDiffusion.PtxEmulator.Counters;
@@ -12,7 +13,7 @@ namespace RawDiffusion.Tests;
 /// Which lines of the kernels' sources each probe executes, and how much it executes: counted once, with undamaged kernels. From it follows
 /// what to run where a line is damaged. A probe that does not come to the line would notice nothing.
 /// </summary>
-internal sealed class KernelReach
+internal sealed partial class KernelReach
 {
     /// <summary>What a block of undamaged kernels executes at most, in instructions of warps; probes that need more are left out.</summary>
     public const long LongestBlock = 2_000_000;
@@ -20,19 +21,23 @@ internal sealed class KernelReach
     /// <summary>Instructions of warps that take about as long as what a probe does beside them.</summary>
     private const long Overhead = 20_000;
 
-    /// <summary>The same for all that is run for one line: some ten seconds in checked mode.</summary>
-    private const long MostForALine = 100_000_000;
+    /// <summary>The same for all that is run for one line: some five seconds in checked mode.</summary>
+    private const long MostForALine = 50_000_000;
 
     private readonly ConcurrentDictionary<(string File, int Line), List<Reached>> _byLine = new();
     private readonly ConcurrentDictionary<(string File, int Line), Probe[]> _chosen = new();
+    private readonly Dictionary<string, long> _sizeByKernel;
+
+    private KernelReach(Dictionary<string, long> sizeByKernel) => _sizeByKernel = sizeByKernel;
 
     /// <param name="Path">The same for probes that execute the same lines.</param>
-    private sealed record Reached(Probe Probe, int Number, int Path, long Cost);
+    /// <param name="Size">Of the PTX that must be made for it, which takes longer than most probes.</param>
+    private sealed record Reached(Probe Probe, int Number, int Path, long Cost, long Size);
 
     /// <summary>Executes all probes in counted mode.</summary>
     public static KernelReach Measure(Probe[] probes, KernelCompiler compiler)
     {
-        var reach = new KernelReach();
+        var reach = new KernelReach(SizeByKernel(compiler));
         int next = -1;
         Parallel.For(0, Environment.ProcessorCount, _ =>
         {
@@ -44,6 +49,7 @@ internal sealed class KernelReach
                 var result = probes[number].Run(backend);
                 backend.Synchronize();
                 var lines = new HashSet<(string, int)>();
+                var sizes = new HashSet<long>();
                 long instructions = 0, longest = 0;
                 foreach (var counters in driver.Counters)
                 {
@@ -53,13 +59,14 @@ internal sealed class KernelReach
                         continue;
                     var (executed, blocks) = snapshot.Update(lines);
                     instructions += executed;
+                    sizes.Add(reach._sizeByKernel.GetValueOrDefault(counters.Kernel.Name));
                     longest = Math.Max(longest, executed / Math.Max(1, blocks));
                 }
                 if (result is not { } passed)
                     continue;
                 Check.Passes(passed);
                 if (longest <= LongestBlock)
-                    reach.Add(probes[number], number, lines, instructions + Overhead);
+                    reach.Add(probes[number], number, lines, instructions + Overhead, sizes.Sum());
             }
         });
         return reach;
@@ -72,7 +79,8 @@ internal sealed class KernelReach
 
     /// <summary>
     /// What to run where a line is damaged, as much as a limit on their instructions allows: of every kind and every path through the
-    /// kernels first the smallest, then the largest, then those between.
+    /// kernels first the smallest, then the largest, then those between. Each time kernels of small files come first: compiling takes
+    /// longest, and mostly the first probe objects.
     /// </summary>
     public Probe[] For(string file, int line) => _chosen.GetOrAdd((file, line), at =>
     {
@@ -82,7 +90,7 @@ internal sealed class KernelReach
         long cost = 0;
         for (int turn = 0; groups.Any(group => turn < group.Length) && cost < MostForALine; turn++)
         {
-            foreach (var reached in groups.Where(group => turn < group.Length).Select(group => group[turn]).OrderBy(each => each.Cost).ThenBy(each => each.Number))
+            foreach (var reached in groups.Where(group => turn < group.Length).Select(group => group[turn]).OrderBy(each => each.Size).ThenBy(each => each.Cost).ThenBy(each => each.Number))
             {
                 if ((cost += reached.Cost) >= MostForALine)
                     break;
@@ -92,18 +100,31 @@ internal sealed class KernelReach
         return [.. chosen];
     });
 
-    private void Add(Probe probe, int number, HashSet<(string, int)> lines, long cost)
+    private void Add(Probe probe, int number, HashSet<(string, int)> lines, long cost, long size)
     {
         int path = 0;
         foreach (var line in lines)
             path ^= line.GetHashCode();
-        var reached = new Reached(probe, number, path, cost);
+        var reached = new Reached(probe, number, path, cost, size);
         foreach (var line in lines)
         {
             var list = _byLine.GetOrAdd(line, static _ => []);
             lock (list)
                 list.Add(reached);
         }
+    }
+
+    /// <summary>By the name of a kernel the size of its file in PTX.</summary>
+    private static Dictionary<string, long> SizeByKernel(KernelCompiler compiler)
+    {
+        var sizes = new Dictionary<string, long>();
+        foreach (string file in KernelLibrary.Files)
+        {
+            string ptx = compiler.Compile(KernelLibrary.Source(file), new KernelTarget("compute_80")).Ptx;
+            foreach (Match entry in Entry().Matches(ptx))
+                sizes[entry.Groups[1].Value] = ptx.Length;
+        }
+        return sizes;
     }
 
     /// <summary>What executes the line; where nothing is known of it, since the compiler has given its code to neighbours, the nearest lines on both sides.</summary>
@@ -134,6 +155,9 @@ internal sealed class KernelReach
         }
         return [.. order.Select(i => sorted[i])];
     }
+
+    [GeneratedRegex(@"\.entry (\w+)")]
+    private static partial Regex Entry();
 
     /// <summary>How often the instructions of a kernel had been executed.</summary>
     private sealed class Snapshot(KernelCounters counters)

@@ -13,7 +13,8 @@ namespace RawDiffusion.Tests;
 /// <summary>
 /// Are mistakes in kernels noticed? Every kernel file is damaged in one place at a time, and of all <see cref="Probe"/>s those that execute
 /// the damaged line (<see cref="KernelReach"/>) are run with it on the emulated device in checked mode, until something objects: a hazard,
-/// or a result that is wrong. Takes many minutes, so it is made by its own command:
+/// or a result that is wrong. What changes no result may still read twice or element by element: the tests of what kernels move
+/// (<see cref="TrafficSamples"/>) are asked last. Takes many minutes, so it is made by its own command:
 /// <c>RAWDIFFUSION_MUTATIONS=report.md dotnet test -c Release --filter MutationRun</c>; the report lists the survivors, and until it is
 /// written the file has a line for every mutant that is done.
 /// RAWDIFFUSION_MUTATIONS_PART=3/20 takes every 20th mutant, from the third on, and
@@ -25,7 +26,12 @@ public sealed class MutationRun : IDisposable
     {
         /// <summary>The compiler refused it, or made the same code of it.</summary>
         NoMutant,
-        Hazard, WrongResult, Survived,
+        Hazard,
+        WrongResult,
+
+        /// <summary>More bytes or more instructions than the kernel is to move them with.</summary>
+        MoreWork,
+        Survived,
     }
 
     private readonly TemporaryFolder _cache = new();
@@ -80,7 +86,7 @@ public sealed class MutationRun : IDisposable
         string report = Report(mutants, results, watch.Elapsed, reach);
         File.WriteAllText(path, report);
         _output.WriteLine(report);
-        int caught = results.Values.Count(result => result.Outcome is Outcome.Hazard or Outcome.WrongResult);
+        int caught = results.Values.Count(result => result.Outcome is Outcome.Hazard or Outcome.WrongResult or Outcome.MoreWork);
         int survived = results.Values.Count(result => result.Outcome == Outcome.Survived);
         Assert.True(caught >= 9 * survived, $"{survived} of {caught + survived} mistakes were not noticed; {path} lists them");
     }
@@ -113,7 +119,9 @@ public sealed class MutationRun : IDisposable
                 Check.Passes(undamaged);
             return (failure.Contains("CUDA_ERROR") || failure.Contains("HazardReport") ? Outcome.Hazard : Outcome.WrongResult, failure);
         }
-        return IsTheSameCode(mutant, Damaged) ? (Outcome.NoMutant, "the same code") : (Outcome.Survived, $"{probes.Length} probes");
+        if (IsTheSameCode(mutant, Damaged))
+            return (Outcome.NoMutant, "the same code");
+        return TrafficSamples.Failure(mutant.File, _compiler, Damaged) is { } more ? (Outcome.MoreWork, more) : (Outcome.Survived, $"{probes.Length} probes");
     }
 
     private CheckResult? RunUndamaged(Probe probe)
@@ -154,13 +162,13 @@ public sealed class MutationRun : IDisposable
     private static string Report(Mutant[] mutants, ConcurrentDictionary<Mutant, (Outcome Outcome, string Detail)> results, TimeSpan time, KernelReach reach)
     {
         var text = new StringBuilder("# Mistakes in kernels, and what notices them\n\n");
-        text.Append("| mistake | mutants | hazard reported | wrong result | survived |\n|---|---|---|---|---|\n");
+        text.Append("| mistake | mutants | hazard reported | wrong result | more work | survived |\n|---|---|---|---|---|---|\n");
         Mutant[] real = [.. mutants.Where(mutant => results[mutant].Outcome != Outcome.NoMutant)];
         foreach (var kind in real.GroupBy(mutant => mutant.Kind).Append(null))
         {
             Mutant[] of = kind is null ? real : [.. kind];
             int Count(Outcome outcome) => of.Count(mutant => results[mutant].Outcome == outcome);
-            text.Append($"| {kind?.Key ?? "all"} | {of.Length} | {Count(Outcome.Hazard)} | {Count(Outcome.WrongResult)} | {Count(Outcome.Survived)} |\n");
+            text.Append($"| {kind?.Key ?? "all"} | {of.Length} | {Count(Outcome.Hazard)} | {Count(Outcome.WrongResult)} | {Count(Outcome.MoreWork)} | {Count(Outcome.Survived)} |\n");
         }
         text.Append($"\n{mutants.Length - real.Length} more changed nothing or were refused by the compiler. {time.TotalMinutes:0} minutes.\n\n## Survivors\n\n");
         foreach (var mutant in real.Where(mutant => results[mutant].Outcome == Outcome.Survived))

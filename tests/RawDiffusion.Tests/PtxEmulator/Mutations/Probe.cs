@@ -12,13 +12,15 @@ internal sealed record Probe(string Kind, string Name, Func<CudaBackend, CheckRe
 {
     /// <summary>
     /// The table of operations in every way that it is computed in: as the backend chooses, in float32 and in bfloat16, and by every rung of
-    /// a ladder; and <see cref="BackendSamples"/>.
+    /// a ladder; <see cref="KernelTestProbes"/>; how tf32 is rounded to (<see cref="Kernels.Tf32RoundingTests"/>); and <see cref="BackendSamples"/>.
     /// </summary>
     public static IEnumerable<Probe> All =>
         OperationTable.All.Select(row => Of(row, Precision.Float32))
             .Concat(OperationTable.All.Where(row => row.HasBFloat16).Select(row => Of(row, Precision.BFloat16)))
             .Concat(Ladders.All.SelectMany(ladder => ladder.Rungs).SelectMany(
                 rung => Kernels.RungTests.RowsOf(rung.Operation, rung.Precision).Select(row => Of(row, rung))))
+            .Concat(KernelTestProbes.All)
+            .Concat(Kernels.Tf32RoundingTests.Probes)
             .Concat(BackendSamples.All);
 
     public override string ToString() => Name;
