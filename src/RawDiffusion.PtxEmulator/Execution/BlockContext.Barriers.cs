@@ -111,7 +111,10 @@ internal sealed unsafe partial class BlockContext
             if (barrier.Needed < 0 && LiveThreads < Threads && barrier.Waiters.Count > 0)
                 throw Missing(barrier);
             if (barrier.Needed < 0)
-                Order.SynchronizeAll();
+            {
+                if (Order.SynchronizeAll())
+                    BlockChecks?.Forget();
+            }
             else
             {
                 foreach (Waiter waiter in barrier.Waiters)

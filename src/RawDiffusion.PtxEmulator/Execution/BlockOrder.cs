@@ -9,6 +9,9 @@ namespace RawDiffusion.PtxEmulator.Execution;
 /// </summary>
 public sealed class BlockOrder
 {
+    /// <summary>An eighth of the times that can be told apart.</summary>
+    private const uint Forgetting = (AccessRecord.TimeMask + 1) / 8;
+
     private readonly uint[] _time;
     private readonly uint[] _seen;
 
@@ -75,8 +78,11 @@ public sealed class BlockOrder
         AllBefore = 0;
     }
 
-    /// <summary>A barrier of all threads completed.</summary>
-    internal void SynchronizeAll()
+    /// <summary>
+    /// A barrier of all threads completed. True once in a while: then what is remembered of shared memory must be forgotten, as all of it
+    /// is ordered before what comes. Remembered times come round, and one that is old enough would be taken for a later one.
+    /// </summary>
+    internal bool SynchronizeAll()
     {
         uint time = 0, acquired = 0;
         foreach (uint each in _time)
@@ -85,7 +91,9 @@ public sealed class BlockOrder
             acquired = Math.Max(acquired, each);
         Array.Fill(_time, time + 1);
         Array.Fill(_acquired, acquired);
+        bool isLong = (time + 1) / Forgetting != AllBefore / Forgetting;
         AllBefore = time + 1;
+        return isLong;
     }
 
     /// <summary>Lanes of a warp waited for each other.</summary>

@@ -181,6 +181,9 @@ public sealed unsafe class BlockChecks : IDisposable
             throw _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
     }
 
+    /// <summary>All that was done in shared memory is ordered before what comes.</summary>
+    internal void Forget() => _sharedRaces.Clear(_sharedBytes);
+
     /// <summary>An asynchronous copy was begun, which may overwrite the bytes at any time until it is waited for.</summary>
     internal void Undefine(long offset, int bytes) => _sharedDefined.Fill(offset, bytes, false);
 

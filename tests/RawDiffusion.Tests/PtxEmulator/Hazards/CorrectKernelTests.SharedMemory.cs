@@ -204,6 +204,18 @@ public sealed partial class CorrectKernelTests
                 y[i] = tile[i ^ 63];
             }
             """),
+        // More barriers than the times that checked mode can tell apart.
+        new("values_from_many_barriers_ago", 1, 64, 0, 64, _ => 7, """
+            extern "C" __global__ void k(int* x, int* y, int n)
+            {
+                __shared__ int value;
+                if (threadIdx.x == 0)
+                    value = x[7];
+                for (int r = 0; r < 150000; r++)
+                    __syncthreads();
+                y[threadIdx.x] = value;
+            }
+            """),
         new("asynchronous_copies_in_two_stages", 1, 32, 0, 128, i => i < 32 ? 4 * (31 - i) + 192 : 0, """
             extern "C" __global__ void k(int* x, int* y, int n)
             {

@@ -1,4 +1,5 @@
 using System.Reflection;
+using RawDiffusion.Tests.Diffusion.Training;
 using RawDiffusion.Tests.Kernels;
 using RawDiffusion.Verification;
 using Xunit.Sdk;
@@ -7,7 +8,7 @@ namespace RawDiffusion.Tests;
 
 /// <summary>
 /// Tests of kernels that go beyond the table of operations, as probes: windows that begin anywhere, with values around them that nothing may
-/// touch, and every tile of a product in every layout.
+/// touch, every tile of a product in every layout, and the training that is one kernel.
 /// </summary>
 internal static class KernelTestProbes
 {
@@ -26,6 +27,7 @@ internal static class KernelTestProbes
         (typeof(ShapingKernelTests), nameof(ShapingKernelTests.RegionsJoinsSplitsAndBroadcastsOfAnyWindowMoveEveryElement)),
         (typeof(MatMulTileTests), nameof(MatMulTileTests.EveryTileMultipliesEveryLayout)),
         (typeof(MatMulTileTests), nameof(MatMulTileTests.ASplitSumIsTheSumOfItsPartsWithTheBiasAddedOnce)),
+        (typeof(FusedTrainingTests), nameof(FusedTrainingTests.It_trains_as_the_cpu_does)),
     ];
 
     public static IEnumerable<Probe> All => s_tests.SelectMany(test =>
@@ -34,14 +36,19 @@ internal static class KernelTestProbes
         return method.GetCustomAttributes<DataAttribute>().SelectMany(attribute => attribute.GetData(method)).Select(arguments =>
             new Probe(test.Method, $"{test.Method}({string.Join(", ", arguments)})", device =>
             {
+                object instance = Activator.CreateInstance(test.Class)!;
                 try
                 {
-                    Emulated.WithPlain(device, () => method.Invoke(Activator.CreateInstance(test.Class), BindingFlags.DoNotWrapExceptions, null, arguments, null));
+                    Emulated.WithPlain(device, () => method.Invoke(instance, BindingFlags.DoNotWrapExceptions, null, arguments, null));
                     return CheckResult.Passed;
                 }
                 catch (Exception e)
                 {
                     return CheckResult.Failed($"{test.Method}: {e}");
+                }
+                finally
+                {
+                    (instance as IDisposable)?.Dispose();
                 }
             }));
     });
