@@ -21,8 +21,8 @@ internal sealed partial class KernelReach
     /// <summary>Instructions of warps that take about as long as what a probe does beside them.</summary>
     private const long Overhead = 20_000;
 
-    /// <summary>The same for all that is run for one line: some five seconds in checked mode.</summary>
-    private const long MostForALine = 50_000_000;
+    /// <summary>The same for all that is run for one line: some three seconds in checked mode.</summary>
+    private const long MostForALine = 30_000_000;
 
     private readonly ConcurrentDictionary<(string File, int Line), List<Reached>> _byLine = new();
     private readonly ConcurrentDictionary<(string File, int Line), Probe[]> _chosen = new();
