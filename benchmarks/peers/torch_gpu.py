@@ -26,7 +26,7 @@ try:
 except ImportError:
     sys.exit("torch_gpu.py: PyTorch is not installed for this Python (pip install torch)")
 
-from torch_gpu_cases import MAKERS, Unavailable, set_precision
+from torch_gpu_cases import MAKERS, Unavailable, forget_compiled, set_precision
 from torch_unet import CONFIGS, PARAMETERS, UNet
 
 SECONDS_PER_RUN = 0.02
@@ -118,6 +118,9 @@ class Torch:
             except Exception as error:
                 # A lane that fails, runs out of memory or has no compiler is the less; the others count.
                 self.missing[lane] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            if lane in self.missing:
+                # What it held would be missing to the lanes that follow.
+                self.release()
 
     def wait(self):
         if self.device == "cuda":
@@ -143,6 +146,10 @@ class Torch:
 
     def close(self):
         self.steps = {}
+        forget_compiled()
+        self.release()
+
+    def release(self):
         gc.collect()
         if self.device == "cuda":
             torch.cuda.empty_cache()

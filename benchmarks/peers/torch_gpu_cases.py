@@ -27,6 +27,12 @@ def set_precision(precision):
     torch.backends.cudnn.benchmark = True
 
 
+def forget_compiled():
+    """Drops what torch.compile made for the lanes of a case, and its memory. Between two lanes it would make the first be compiled again while it is timed."""
+    if hasattr(torch, "_dynamo"):
+        torch._dynamo.reset()
+
+
 def dtype_of(precision):
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
@@ -34,8 +40,6 @@ def dtype_of(precision):
 def compiled(function, mode):
     if not hasattr(torch, "compile"):
         raise Unavailable(f"PyTorch {torch.__version__} has no torch.compile")
-    if hasattr(torch, "_dynamo"):
-        torch._dynamo.reset()
     return torch.compile(function, mode=mode)
 
 

@@ -26,6 +26,17 @@ internal sealed class CountingTarget : CudaTarget
 
     public override BenchPeaks? MeasurePeaks() => null;
 
+    /// <summary>
+    /// About how long the emulator needs for a plan: each row is executed twice, once to be compared and once to be counted, with some
+    /// instructions for each multiply-add (naive rungs have 5 to 20, those of tensor cores below 1).
+    /// </summary>
+    public static double EstimateSeconds(BenchRunner runner, BenchPlan plan)
+    {
+        const double InstructionsPerWork = 4, InstructionsPerCoreAndSecond = 4e8;
+        double instructions = plan.Cases.Sum(each => 2 * InstructionsPerWork * each.Case.Work * runner.Count(plan with { Cases = [each] }));
+        return instructions / (InstructionsPerCoreAndSecond * Environment.ProcessorCount);
+    }
+
     public override (BenchTimes? Times, BenchCounters? Counters) Measure(Action run)
     {
         var before = Read();

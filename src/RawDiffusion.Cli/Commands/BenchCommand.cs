@@ -7,6 +7,7 @@ using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Studies;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.IO;
+using RawDiffusion.Verification;
 using RawDiffusion.Verification.Bench;
 using RawDiffusion.Verification.Bench.Output;
 
@@ -22,6 +23,9 @@ internal static class BenchCommand
         ["json"] = report => report.ToJson() + "\n",
         ["html"] = HtmlPage.Write,
     };
+
+    /// <summary>Of the emulator: from there on the user is told how long it will take.</summary>
+    private const double LongSeconds = 120;
 
     /// <summary>What <c>--out</c> writes, and as what.</summary>
     private static readonly (string File, string Format)[] s_files = [("bench.md", "markdown"), ("bench.csv", "csv"), ("bench.json", "json"), ("bench.html", "html")];
@@ -60,22 +64,35 @@ internal static class BenchCommand
                 throw new ArgumentException($"unknown format '{kind}'; there are: table, {string.Join(", ", s_formats.Keys)}");
             if (parsed.GetValue(seconds) is not (>= 0 and <= 3600))
                 throw new ArgumentException("--seconds must be from 0 to 3600");
+            PrepareFolder(parsed.GetValue(folder));
             OutputFiles.ExpectFree([.. s_files.Select(file => parsed.GetValue(folder) is { } to && Directory.Exists(to) ? Path.Combine(to, file.File) : null)]);
-            var cases = Select(parsed.GetValue(operations) ?? [], parsed.GetValue(shapes) ?? []);
+            var cases = Select(parsed.GetValue(operations) ?? [], [.. (parsed.GetValue(shapes) ?? []).Distinct()]);
             string[] variants = CheckRungs(parsed.GetValue(rungs) ?? []);
-            Precision[] wanted = [.. (parsed.GetValue(precisions) ?? []).Select(Precisions.Parse)];
+            Precision[] wanted = [.. (parsed.GetValue(precisions) ?? []).Select(Precisions.Parse).Distinct()];
             using var target = Open(device.Name(parsed), parsed.GetValue(seconds));
             var plan = new BenchPlan([.. cases.SelectMany(each => Cases(each, target.CountsOnly))], variants, wanted.Length > 0 ? wanted : target.Device.Precisions);
             foreach (var precision in plan.Precisions.Except(target.Device.Precisions))
                 throw new ArgumentException($"the {target.Device.Name} device does not compute in {precision.Name()}; it does in {string.Join(", ", target.Device.Precisions.Select(p => p.Name()))}");
             var facts = Facts(target, parsed.Tokens.Select(token => token.Value));
-            var report = Run(target, plan, facts, kind == "table" ? ConsoleReporter.ForStandardOutput() : new PlainReporter(Console.Error));
+            using var signals = new StopSignals(Console.Error);
+            var report = Run(target, plan, facts, kind == "table" ? ConsoleReporter.ForStandardOutput() : new PlainReporter(Console.Error), signals.Token);
             Show(report, kind, parsed.GetValue(folder));
-            return report.Passed && !target.IsLost ? 0 : 1;
+            return signals.ExitCode != 0 ? signals.ExitCode : report.Passed && !target.IsLost ? 0 : 1;
         });
         return command.WithExamples(
             "bench", "bench matmul --device cuda --out results/h100", "bench matmul --shapes 4096x4096x4096 --rung chosen cublas --precision bf16",
             "bench conv2d --device cpu --shapes 128x32x32x128k3 64x28x28x1to32k3", "bench matmul --device emulated --format markdown");
+    }
+
+    /// <summary>Makes the folder and tries to write to it: after an hour of measuring is too late to find that it cannot be done.</summary>
+    private static void PrepareFolder(string? folder)
+    {
+        if (folder is null)
+            return;
+        if (File.Exists(folder))
+            throw new IOException($"--out {folder} is a file; it takes a folder, which is made where it is not there");
+        Directory.CreateDirectory(folder);
+        using var probe = new FileStream(Path.Combine(folder, $".{Guid.NewGuid():N}"), FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.DeleteOnClose);
     }
 
     /// <summary>Opens what a device's name says, with the means to measure it.</summary>
@@ -119,7 +136,7 @@ internal static class BenchCommand
         foreach (string name in names)
         {
             if (!known.Contains(name))
-                throw new ArgumentException($"no rung is called '{name}'; there are: {string.Join(", ", known)}");
+                throw new ArgumentException($"no rung is called '{name}'; {NearestName.Hint(name, known)}there are: {string.Join(", ", known)}");
         }
         return names;
     }
@@ -132,19 +149,34 @@ internal static class BenchCommand
         new("command", $"rawdiffusion {string.Join(' ', arguments)}"),
     ];
 
-    private static BenchReport Run(BenchTarget target, BenchPlan plan, List<BenchFact> facts, IRunReporter reporter)
+    /// <param name="stop">Ends the run after the row that is measured; what was measured until then is a report.</param>
+    private static BenchReport Run(BenchTarget target, BenchPlan plan, List<BenchFact> facts, IRunReporter reporter, CancellationToken stop)
     {
+        var runner = new BenchRunner(target);
+        int count = runner.Count(plan);
+        if (count == 0)
+        {
+            throw new ArgumentException($"there is nothing to measure: {string.Join(", ", plan.Cases.Select(each => each.Operation.Name).Distinct())} on {target.Device.Name} in "
+                + $"{string.Join(", ", plan.Precisions.Select(precision => precision.Name()))} {(plan.Variants.Count == 0 ? "is not computed" : $"has none of the rungs {string.Join(", ", plan.Variants)}")}"
+                + (plan.Variants.Contains(BenchRow.Cublas) && target.WhyNoCublas is { } missing ? $"; {missing}" : ""));
+        }
         var remarks = new List<string>();
         if (target.CountsOnly)
+        {
             remarks.Add("An emulator executed the kernels: these are counts of what they do, never times of a GPU.");
+            if (CountingTarget.EstimateSeconds(runner, plan) is > LongSeconds and var seconds)
+            {
+                reporter.Line(FormattableString.Invariant($"this takes about {Math.Ceiling(seconds / 60)} minutes on this machine. ")
+                    + "What is counted for each multiply-add hardly depends on the size, so smaller --shapes tell the same sooner, or fewer --rung and --precision; Ctrl-C ends with what was counted until then");
+            }
+        }
         if (plan.Wants(BenchRow.Cublas) && plan.Cases.Any(each => each.Case.Product is not null) && target.WhyNoCublas is { } why)
             remarks.Add($"cuBLAS is not measured beside: {why.ReplaceLineEndings(" ")}");
         foreach (string remark in remarks)
             reporter.Line(remark);
         var peaks = target.MeasurePeaks();
-        var runner = new BenchRunner(target);
         var rows = new List<BenchRow>();
-        reporter.Begin("bench", runner.Count(plan), unit: "rows");
+        reporter.Begin("bench", count, unit: "rows");
         foreach (var row in runner.Run(plan))
         {
             rows.Add(row);
@@ -154,8 +186,15 @@ internal static class BenchCommand
                 remarks.Add($"The device was lost after {row.Operation} {row.Shape} {row.Variant}; nothing was measured from there on.");
                 break;
             }
+            if (stop.IsCancellationRequested && rows.Count < count)
+            {
+                remarks.Add($"Stopped after {rows.Count} of {count} rows.");
+                break;
+            }
         }
         reporter.End();
+        if (peaks is not null && !target.IsLost && !stop.IsCancellationRequested)
+            peaks = BenchPeaks.Best(peaks, target.MeasurePeaks()!);
         return new BenchReport { Facts = facts, Peaks = peaks, Rows = rows, Remarks = remarks };
     }
 
@@ -167,7 +206,6 @@ internal static class BenchCommand
             Console.Out.Write(s_formats[kind](report));
         if (folder is null)
             return;
-        Directory.CreateDirectory(folder);
         foreach (var (file, format) in s_files)
             AtomicFile.WriteAllText(Path.Combine(folder, file), s_formats[format](report));
         (kind == "table" ? Console.Out : Console.Error).WriteLine($"written: {string.Join(", ", s_files.Select(file => Path.Combine(folder, file.File)))}");
@@ -181,7 +219,7 @@ internal static class BenchCommand
         // The last column tells what went wrong, in whole sentences: they follow below.
         Grid.Write([.. BenchTableText.Columns(report).SkipLast(1), ""], [.. report.Rows.Select(row => (string[])
             [.. BenchTableText.Cells(report, row).SkipLast(1), row.Outcome switch { BenchOutcome.Wrong => "WRONG", BenchOutcome.Failed => "FAILED", BenchOutcome.Unsupported => "not done", _ => "" }])]);
-        reporter.Line(MarkdownPage.Legend(report));
+        reporter.Table("What the numbers mean", MarkdownPage.Legend(report));
         foreach (var row in report.Rows.Where(row => row.Outcome is BenchOutcome.Wrong or BenchOutcome.Failed or BenchOutcome.Unsupported))
             reporter.Line($"{row.Operation} {row.Shape} {row.Variant} {row.Precision}: {row.Outcome switch { BenchOutcome.Wrong => "WRONG, not measured: ", BenchOutcome.Failed => "FAILED: ", _ => "" }}{row.Note.ReplaceLineEndings(" ")}");
         foreach (string remark in report.Remarks)

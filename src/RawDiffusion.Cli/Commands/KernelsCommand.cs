@@ -3,6 +3,7 @@ using RawDiffusion.Backends.Cuda;
 using RawDiffusion.Cli.Kernels;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Cuda;
+using RawDiffusion.Verification;
 
 namespace RawDiffusion.Cli.Commands;
 
@@ -22,7 +23,7 @@ internal static class KernelsCommand
         foreach (string name in names)
         {
             if (!all.Exists(kernel => Matches(kernel, name)))
-                throw new ArgumentException($"there is no kernel and no file '{name}'; rawdiffusion kernels list shows them");
+                throw new ArgumentException($"there is no kernel and no file '{name}'; {NearestName.Hint(name, [.. all.Select(kernel => kernel.Name), .. KernelLibrary.Files])}rawdiffusion kernels list shows them");
         }
         return names.Length == 0 ? all : all.FindAll(kernel => names.Any(name => Matches(kernel, name)));
     }

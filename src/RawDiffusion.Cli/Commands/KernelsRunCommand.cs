@@ -60,7 +60,7 @@ internal static class KernelsRunCommand
         });
         return command.WithExamples(
             "kernels run examples/kernels/block_sum_race.cu --grid 4 --block 256 --args f32:1024=range f32:4 --checked",
-            "kernels run examples/kernels/transpose_naive.cu --grid 4,4 --block 32,8 --args f32:16384=range f32:16384 128 --counted",
+            "kernels run examples/kernels/transpose_uncoalesced.cu --grid 4,4 --block 32,8 --args 128 f32:16384=range f32:16384 --counted",
             "kernels run saxpy.cu --kernel saxpy --grid 8 --block 128 --args 1000 2.5f f32:1000=random f32:1000=1 --checked --seed 3");
     }
 

@@ -43,8 +43,8 @@ internal static class VerifyCommand
         {
             if (!OperationTable.All.Any(row => Matches(row, filter)))
             {
-                throw new ArgumentException(
-                    $"no operation is called '{filter}'; there are: {string.Join(", ", OperationTable.All.Select(row => row.Operation).Distinct())}");
+                string[] names = [.. OperationTable.All.Select(row => row.Operation).Distinct()];
+                throw new ArgumentException($"no operation is called '{filter}'; {NearestName.Hint(filter, names)}there are: {string.Join(", ", names)}");
             }
         }
         return [.. OperationTable.All.Where(row => filters.Length == 0 || filters.Any(filter => Matches(row, filter))).Select(row => row with { Seed = seed })];

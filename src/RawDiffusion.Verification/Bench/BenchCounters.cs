@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Serialization;
 
 namespace RawDiffusion.Verification.Bench;
@@ -86,51 +85,4 @@ public sealed record BenchCounters
     };
 
     private static double Ratio(double part, double whole) => whole == 0 ? 0 : part / whole;
-}
-
-/// <summary>A number that is derived from the counters of a row, with the name it is shown under.</summary>
-/// <param name="Name">What a column is called.</param>
-/// <param name="What">What it means, and what is good.</param>
-public sealed record BenchMetric(string Name, string What, Func<BenchRow, BenchCounters, double> Value)
-{
-    /// <summary>Those that the tables and pages show. Work is a multiply-add, or an element where there is none.</summary>
-    public static IReadOnlyList<BenchMetric> All { get; } =
-    [
-        new("instr/work", "instructions of a lane for each multiply-add that is needed (each element where there are none): less is better", (row, c) => c.LaneInstructions / row.Work),
-        new("sectors/request", "sectors of 32 bytes that an access of a warp to global memory touches: 4 for floats side by side, 16 for 16 bytes a lane, 32 where every lane has its own", (_, c) => c.SectorsPerRequest),
-        new("sector use", "bytes asked for by bytes moved: 1 is full use, more means that lanes share", (_, c) => c.SectorUse),
-        new("shared words/work", "4-byte words of shared memory that lanes read or write for each multiply-add: what tiles in registers save", (row, c) => c.SharedBytes / 4.0 / row.Work),
-        new("passes/request", "passes over the banks of shared memory for an access of a warp: 1 for floats, 4 for 16 bytes a lane", (_, c) => c.PassesPerRequest),
-        new("bank conflicts", "passes for each access of a warp beyond those its bytes need: 0 is best", (_, c) => c.SharedRequests == 0 ? 0 : c.BankConflicts / (double)c.SharedRequests),
-        new("flop/byte", "operations for each byte moved between global memory (or its caches) and the multiprocessors: the arithmetic intensity, more is better", (_, c) => c.Intensity),
-        new("moved MB", "10^6 bytes moved so", (_, c) => c.MovedBytes / 1e6),
-        new("active lanes %", "lanes that take part in an instruction: 100 without divergence", (_, c) => 100 * c.ActiveLanes),
-        new("divergent branches/warp", "branches after which the lanes of a warp went different ways, for each warp", (_, c) => c.Warps == 0 ? 0 : c.Divergences / (double)c.Warps),
-    ];
-
-    /// <summary>The number with three digits or so.</summary>
-    public static string Text(double value) => Math.Abs(value) switch
-    {
-        0 => "0",
-        >= 1000 => value.ToString("#,0", CultureInfo.InvariantCulture),
-        >= 100 => value.ToString("0", CultureInfo.InvariantCulture),
-        >= 10 => value.ToString("0.#", CultureInfo.InvariantCulture),
-        >= 0.1 => value.ToString("0.##", CultureInfo.InvariantCulture),
-        _ => value.ToString("0.####", CultureInfo.InvariantCulture),
-    };
-
-    /// <summary>What changed in numbers from one rung to the next: metrics that moved by more than a tenth.</summary>
-    public static string Compare(BenchRow before, BenchRow after)
-    {
-        var changes = new List<string>();
-        foreach (var metric in All)
-        {
-            if (before.Counters is not { } a || after.Counters is not { } b)
-                return "";
-            double x = metric.Value(before, a), y = metric.Value(after, b);
-            if (Math.Abs(x - y) > 0.1 * Math.Max(Math.Abs(x), Math.Abs(y)))
-                changes.Add($"{metric.Name} {Text(x)} to {Text(y)}");
-        }
-        return changes.Count == 0 ? "no counter changed by more than a tenth" : string.Join(", ", changes);
-    }
 }

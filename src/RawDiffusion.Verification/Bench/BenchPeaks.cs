@@ -11,6 +11,14 @@ namespace RawDiffusion.Verification.Bench;
 public sealed record BenchPeaks(
     double Copy, double? KernelCopy, double? DriverCopy, double Fma, double? Tf32, double? BFloat16, double EmptyInterval)
 {
+    /// <summary>
+    /// The better of two measurements, number by number: what else the machine does, and a clock that has still to rise, make a peak smaller
+    /// and never larger.
+    /// </summary>
+    public static BenchPeaks Best(BenchPeaks a, BenchPeaks b) => new(
+        Math.Max(a.Copy, b.Copy), Most(a.KernelCopy, b.KernelCopy), Most(a.DriverCopy, b.DriverCopy), Math.Max(a.Fma, b.Fma), Most(a.Tf32, b.Tf32),
+        Most(a.BFloat16, b.BFloat16), Math.Min(a.EmptyInterval, b.EmptyInterval));
+
     /// <summary>The most operations a second in a precision, 10^12: by tensor cores where they can do it.</summary>
     public double Arithmetic(string precision) => precision switch
     {
@@ -27,4 +35,6 @@ public sealed record BenchPeaks(
 
     /// <summary>Percent of the peak that limits the row; null where it was not timed.</summary>
     public double? Percent(BenchRow row) => row.Times is null ? null : 100 * LeastSeconds(row) / row.Times.Median;
+
+    private static double? Most(double? a, double? b) => a is { } x && b is { } y ? Math.Max(x, y) : a ?? b;
 }

@@ -35,6 +35,17 @@ public sealed record BenchReport
     [JsonIgnore]
     public bool IsCounted => Rows.Any(row => row.Counters is not null);
 
+    /// <summary>Speed in percent of cuBLAS's at the same product and precision; null where either was not timed, and for cuBLAS itself.</summary>
+    public double? PercentOfCublas(BenchRow row) =>
+        row is { Times: { } own, Variant: not BenchRow.Cublas }
+        && Rows.FirstOrDefault(other => other.Variant == BenchRow.Cublas && (other.Operation, other.Shape, other.Precision) == (row.Operation, row.Shape, row.Precision)) is { Times: { } theirs }
+            ? 100 * theirs.Median / own.Median
+            : null;
+
+    /// <summary>Whether cuBLAS was timed beside.</summary>
+    [JsonIgnore]
+    public bool HasCublas => Rows.Any(row => row is { Variant: BenchRow.Cublas, Times: not null });
+
     public string ToJson() => JsonSerializer.Serialize(this, s_json);
 
     /// <exception cref="JsonException">The text is no report.</exception>

@@ -84,6 +84,10 @@ public sealed record BenchRow
 
     public BenchCounters? Counters { get; init; }
 
+    /// <summary>The variant with its precision, which the names of some rungs hold already.</summary>
+    [JsonIgnore]
+    public string Label => Variant.EndsWith(Precision, StringComparison.Ordinal) ? Variant : $"{Variant} {Precision}";
+
     /// <summary>10^9 bytes a second, of those that must be moved.</summary>
     [JsonIgnore]
     public double? GigabytesPerSecond => Times is null ? null : Bytes / Times.Median / 1e9;

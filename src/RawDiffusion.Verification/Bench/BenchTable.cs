@@ -20,5 +20,5 @@ public static class BenchTable
     /// <exception cref="ArgumentException">There is no such operation; the message lists those there are.</exception>
     public static BenchOperation Find(string name) =>
         All.FirstOrDefault(operation => operation.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
-        ?? throw new ArgumentException($"no operation is called '{name}'; there are: {string.Join(", ", All.Select(operation => operation.Name))}");
+        ?? throw new ArgumentException($"no operation is called '{name}'; {NearestName.Hint(name, All.Select(operation => operation.Name))}there are: {string.Join(", ", All.Select(operation => operation.Name))}");
 }

@@ -8,7 +8,7 @@ public static class BenchTableText
     /// <summary>The columns that a report of this kind has.</summary>
     public static IReadOnlyList<string> Columns(BenchReport report) => report.IsCounted
         ? ["operation", "shape", "variant", "in", .. BenchMetric.All.Select(metric => metric.Name), ""]
-        : ["operation", "shape", "variant", "in", "median", "p20", "p80", "runs", "GB/s", "% copy", "TFLOP/s", "% peak", "limit", "% of limit", ""];
+        : ["operation", "shape", "variant", "in", "median", "p20", "p80", "runs", "GB/s", "% copy", "TFLOP/s", "% peak", "limit", "% of limit", .. report.HasCublas ? ["% of cuBLAS"] : (string[])[], ""];
 
     public static IReadOnlyList<string> Cells(BenchReport report, BenchRow row)
     {
@@ -23,7 +23,7 @@ public static class BenchTableText
         if (report.IsCounted)
             return [.. begin, .. BenchMetric.All.Select(metric => row.Counters is { } c ? BenchMetric.Text(metric.Value(row, c)) : ""), end];
         if (row.Times is not { } times)
-            return [.. begin, "", "", "", "", "", "", "", "", "", "", end];
+            return [.. begin, .. Enumerable.Repeat("", Columns(report).Count - begin.Length - 1), end];
         var peaks = report.Peaks;
         return
         [
@@ -32,6 +32,7 @@ public static class BenchTableText
             row.TeraflopsPerSecond is { } rate ? BenchMetric.Text(rate) : "",
             peaks is null || row.TeraflopsPerSecond is not { } flops ? "" : Percent(100 * flops / peaks.Arithmetic(row.Precision)),
             peaks is null ? "" : peaks.IsMemoryBound(row) ? "memory" : "arithmetic", peaks?.Percent(row) is { } percent ? Percent(percent) : "",
+            .. report.HasCublas ? [report.PercentOfCublas(row) is { } share ? Percent(share) : ""] : (string[])[],
             end,
         ];
     }

@@ -5,7 +5,7 @@ namespace RawDiffusion.Verification.Bench.Output;
 /// <summary>Bars of rows that were counted: a column of bars for each metric, each with its own scale.</summary>
 internal static class CounterPlot
 {
-    private const double Names = 170, Column = 118, RowHeight = 22, BarHeight = 14, Top = 40, Bar = 64;
+    private const double Names = 170, Column = 118, RowHeight = 22, BarHeight = 14, Top = 52, Bar = 64;
 
     public static XElement Draw(string description, IReadOnlyList<BenchRow> rows)
     {
@@ -15,7 +15,8 @@ internal static class CounterPlot
         for (int m = 0; m < metrics.Length; m++)
         {
             double x = Names + Column * m;
-            content.Add(Svg.Text(x, Top - 12, metrics[m].Name, "name"));
+            content.Add(Svg.Text(x, Top - 24, metrics[m].Name, "label"));
+            content.Add(Svg.Text(x, Top - 11, metrics[m].Direction, "tick"));
             content.Add(Svg.Line(x, Top - 4, x, height - 6, "axis"));
         }
         for (int i = 0; i < rows.Count; i++)

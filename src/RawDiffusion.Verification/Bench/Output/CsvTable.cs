@@ -8,7 +8,7 @@ public static class CsvTable
 {
     private static readonly string[] s_begin = ["operation", "shape", "variant", "precision", "outcome", "flops", "bytes"];
 
-    private static readonly string[] s_times = ["median_s", "p20_s", "p80_s", "repetitions", "gb_per_s", "tflop_per_s", "percent_of_limit"];
+    private static readonly string[] s_times = ["median_s", "p20_s", "p80_s", "repetitions", "gb_per_s", "tflop_per_s", "percent_of_limit", "percent_of_cublas"];
 
     public static string Write(BenchReport report)
     {
@@ -20,7 +20,7 @@ public static class CsvTable
             [
                 row.Operation, row.Shape, row.Variant, row.Precision, row.Outcome.ToString(), Number(row.Flops), Number(row.Bytes),
                 Number(row.Times?.Median), Number(row.Times?.P20), Number(row.Times?.P80), Number(row.Times?.Repetitions),
-                Number(row.GigabytesPerSecond), Number(row.TeraflopsPerSecond), Number(report.Peaks?.Percent(row)),
+                Number(row.GigabytesPerSecond), Number(row.TeraflopsPerSecond), Number(report.Peaks?.Percent(row)), Number(report.PercentOfCublas(row)),
                 .. BenchMetric.All.Select(metric => Number(row.Counters is { } c ? metric.Value(row, c) : null)), row.Note,
             ]);
         }

@@ -22,7 +22,7 @@ public static class HtmlPage
         p.note, figcaption, li small { color: var(--soft); } figure { margin: 0.6rem 0 1.2rem; } svg { max-width: 100%; height: auto; } .wide svg { max-width: none; } li { margin: 0.25rem 0; }
         svg text { font: 11px system-ui, sans-serif; fill: var(--ink); } .label, .rooflabel { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; } .tick, .rooflabel, .absent { fill: var(--soft) !important; } .strong { font-weight: 700 !important; } .name { fill: var(--soft) !important; }
         .grid { stroke: var(--line); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; } .roof { stroke: var(--soft); stroke-width: 1.6; fill: none; }
-        .fp32 { fill: var(--fp32); } .tf32 { fill: var(--tf32); } .bf16 { fill: var(--bf16); } .theirs { fill: var(--theirs); } .hollow { fill: var(--paper); stroke-width: 1.8; } .hollow.fp32 { stroke: var(--fp32); } .hollow.tf32 { stroke: var(--tf32); } .hollow.bf16 { stroke: var(--bf16); } .faint { opacity: 0.45; }
+        .fp32 { fill: var(--fp32); } .tf32 { fill: var(--tf32); } .bf16 { fill: var(--bf16); } .theirs { fill: var(--theirs); } .whisker { stroke: var(--ink); stroke-width: 1.2; } .hollow { fill: var(--paper); stroke-width: 1.8; } .hollow.fp32 { stroke: var(--fp32); } .hollow.tf32 { stroke: var(--tf32); } .hollow.bf16 { stroke: var(--bf16); } .faint { opacity: 0.45; }
         .roof.fp32 { stroke: var(--fp32); } .roof.tf32 { stroke: var(--tf32); } .roof.bf16 { stroke: var(--bf16); } .key { display: inline-block; width: 0.8em; height: 0.8em; margin: 0 0.3em 0 1em; } .key.fp32 { background: var(--fp32); } .key.tf32 { background: var(--tf32); } .key.bf16 { background: var(--bf16); } .key.theirs { background: var(--theirs); }
         """;
 
@@ -55,7 +55,8 @@ public static class HtmlPage
         }
         foreach (string remark in report.Remarks)
             yield return new XElement("p", remark);
-        yield return new XElement("p", Svg.Class("note"), MarkdownPage.Legend(report));
+        yield return new XElement("h2", "What the numbers mean");
+        yield return List(MarkdownPage.Legend(report));
     }
 
     private static IEnumerable<XElement> Rooflines(BenchReport report)
@@ -70,7 +71,9 @@ public static class HtmlPage
                 yield return new XElement("h2", "Rooflines");
                 yield return new XElement("p", Svg.Class("note"),
                     "How many operations a second over how many there are for each byte that must be moved. The slope is the bandwidth of a copy, the roofs are multiply-adds in registers and mma.sync, all measured in this run. "
-                    + "Labelled: the fastest of ours at each shape; faint: other rungs; hollow: cuBLAS. A point above the slope has found bytes in a cache.", Key(report));
+                    + "Labelled: the fastest of ours at each shape and precision; faint: other rungs; hollow: cuBLAS. "
+                    + "A point above the slope has found bytes in a cache. One above its roof needs fewer operations than the definition (Winograd's convolution), or has faster instructions than mma.sync (cuBLAS from Hopper on).",
+                    Key(report.Rows.Where(row => row.TeraflopsPerSecond is not null)));
             }
             begun = true;
             yield return new XElement("h3", Title(operation));
@@ -84,11 +87,11 @@ public static class HtmlPage
         if (rows.Length == 0)
             yield break;
         yield return new XElement("h2", "Limited by the memory");
-        yield return new XElement("p", Svg.Class("note"), "Bytes that must be moved, each once, in percent of the bandwidth of a copy.", Key(report));
+        yield return new XElement("p", Svg.Class("note"), "Bytes that must be moved, each once, in percent of the bandwidth of a copy. The thin line spans the 20th and the 80th percentile of the repetitions.", Key(rows));
         foreach (var group in rows.GroupBy(row => row.Operation))
         {
             yield return new XElement("h3", Title(group.Key));
-            yield return new XElement("figure", BarPlot.Draw(report, $"Bandwidth of {group.Key}", [.. group], row => $"{row.Shape} {row.Precision}"));
+            yield return new XElement("figure", BarPlot.Draw(report, $"Bandwidth of {group.Key}", [.. group], row => $"{row.Shape} {row.Precision}", _ => false));
         }
     }
 
@@ -102,14 +105,20 @@ public static class HtmlPage
             {
                 yield return new XElement("h2", "Ladders");
                 yield return new XElement("p", Svg.Class("note"), report.IsCounted
-                    ? "Each rung changes one thing; the counters show what it gained. Every column has a scale of its own."
-                    : "Percent of the limit that the peaks set: the arithmetic of the precision, or the bytes where they take longer.", Key(report));
+                    ? "Each rung changes one thing; the counters show what it gained and what it paid. Every column has a scale of its own."
+                    : "Percent of the limit that the peaks set: the arithmetic of the precision, or the bytes where they take longer. The thin line spans the 20th and the 80th percentile of the repetitions.",
+                    Key(ladders.SelectMany(each => each.Rows)));
             }
             begun = true;
             yield return new XElement("h3", ladder.Title);
             yield return report.IsCounted
                 ? new XElement("figure", Svg.Class("scroll wide"), CounterPlot.Draw($"Counters of {ladder.Title}", ladder.Rows))
-                : new XElement("figure", BarPlot.Draw(report, $"Ladder of {ladder.Title}", ladder.Rows, row => $"{row.Variant} {row.Precision}"));
+                : new XElement("figure", BarPlot.Draw(report, $"Ladder of {ladder.Title}", ladder.Rows, row => row.Label, row => row.Variant == BenchRow.Chosen));
+            if (ladder.Choices.Any())
+            {
+                yield return new XElement("p", Svg.Class("note"), "What the device chooses by itself here: ",
+                    string.Join("; ", ladder.Choices.Select(each => $"in {each.Row.Precision} {each.Taken}")), ".");
+            }
             // The sentences are the same for every shape: they stand below the first, with what the numbers of that one say.
             if (ladder != ladders.First(other => other.Operation == ladder.Operation))
                 continue;
@@ -137,15 +146,15 @@ public static class HtmlPage
     private static XElement List(IEnumerable<(string Name, string Value)> facts) =>
         new("dl", facts.SelectMany(fact => (XElement[])[new("dt", fact.Name), new("dd", fact.Value)]));
 
-    private static IEnumerable<object> Key(BenchReport report)
+    private static IEnumerable<object> Key(IEnumerable<BenchRow> rows)
     {
-        string[] shown = [.. report.Rows.Select(row => row.Precision).Distinct()];
-        foreach (string precision in shown)
+        BenchRow[] shown = [.. rows];
+        foreach (string precision in shown.Select(row => row.Precision).Distinct())
         {
             yield return new XElement("span", Svg.Class($"key {precision}"), "");
             yield return precision;
         }
-        if (report.Rows.Any(row => row.Variant == BenchRow.Cublas))
+        if (shown.Any(row => row.Variant == BenchRow.Cublas))
         {
             yield return new XElement("span", Svg.Class("key theirs"), "");
             yield return "cuBLAS";

@@ -9,7 +9,10 @@ namespace RawDiffusion.Verification.Bench.Output;
 /// </summary>
 internal static class RooflinePlot
 {
-    private const double Width = 760, Height = 430, Left = 62, Right = 20, Top = 22, Bottom = 46;
+    private const double Width = 760, Height = 430, Left = 62, Right = 140, Top = 22, Bottom = 46, ListWidth = 230, LineHeight = 16, LabelHeight = 13;
+
+    /// <summary>More points than these are labelled by numbers, with a list beside the picture: whole shapes would cover each other.</summary>
+    private const int MostShapes = 8;
 
     private static readonly string[] s_precisions = ["fp32", "tf32", "bf16"];
 
@@ -37,9 +40,19 @@ internal static class RooflinePlot
             content.Add(Svg.Marker(Array.IndexOf(s_precisions, row.Precision), px, py, isBest ? 5 : isOurs ? 3 : 4, $"{row.Precision} {(isOurs ? "ours" : "hollow")}{(isBest || !isOurs ? "" : " faint")}", Tip(report, row)));
             labels.Avoid(px, py, 5);
         }
+        string[] shapes = [.. rows.Select(row => row.Shape).Distinct()];
+        bool numbered = best.Count > MostShapes;
+        string Label(BenchRow row) => numbered ? $"{Array.IndexOf(shapes, row.Shape) + 1}" : precisions.Length > 1 ? $"{row.Shape} {row.Precision}" : row.Shape;
         foreach (var row in rows.Where(best.Contains).OrderByDescending(row => row.TeraflopsPerSecond))
-            content.AddRange(labels.Place(x.At(row.Intensity), y.At(row.TeraflopsPerSecond!.Value), precisions.Length > 1 ? $"{row.Shape} {row.Precision}" : row.Shape));
-        return Svg.Picture(Width, Height, $"Roofline of {operation}", [.. content]);
+            content.AddRange(labels.Place(x.At(row.Intensity), y.At(row.TeraflopsPerSecond!.Value), Label(row)));
+        if (!numbered)
+            return Svg.Picture(Width, Height, $"Roofline of {operation}", [.. content]);
+        for (int i = 0; i < shapes.Length; i++)
+        {
+            content.Add(Svg.Text(Width + 22, Top + LineHeight * (i + 0.7), $"{i + 1}", "label", "end"));
+            content.Add(Svg.Text(Width + 30, Top + LineHeight * (i + 0.7), shapes[i], "label"));
+        }
+        return Svg.Picture(Width + ListWidth, Math.Max(Height, Top + LineHeight * (shapes.Length + 1)), $"Roofline of {operation}", [.. content]);
     }
 
     public static string Tip(BenchReport report, BenchRow row) =>
@@ -80,14 +93,15 @@ internal static class RooflinePlot
                 labels.Avoid(middleX + along * Math.Cos(angle), middleY + along * Math.Sin(angle), 7);
             yield return Svg.Text(middleX, middleY, text, "rooflabel", "middle", angle * 180 / Math.PI);
         }
-        // Two precisions with the same units share a roof.
-        foreach (var roof in precisions.GroupBy(peaks.Arithmetic))
+        // Two precisions with the same units share a roof. Names stand behind the ends, from the lowest up, apart from each other.
+        double free = double.PositiveInfinity;
+        foreach (var roof in precisions.GroupBy(peaks.Arithmetic).OrderBy(roof => roof.Key))
         {
             double start = Math.Max(x.Low, roof.Key * 1e3 / peaks.Copy);
             yield return Svg.Line(x.At(start), y.At(roof.Key), Width - Right, y.At(roof.Key), $"roof {roof.First()}");
-            string text = $"{string.Join(", ", roof)}: {BenchMetric.Text(roof.Key)} TFLOP/s";
-            labels.Avoid(Width - Right - 4 - Svg.LetterWidth * text.Length, y.At(roof.Key) - 18, Width - Right, y.At(roof.Key) + 2);
-            yield return Svg.Text(Width - Right - 4, y.At(roof.Key) - 6, text, "rooflabel", "end");
+            double middle = Math.Min(y.At(roof.Key) + 4, free);
+            free = middle - LabelHeight;
+            yield return Svg.Text(Width - Right + 5, middle, $"{string.Join(", ", roof)}: {BenchMetric.Text(roof.Key)}{(roof.Count() == 1 ? " TFLOP/s" : "")}", "rooflabel");
         }
     }
 }

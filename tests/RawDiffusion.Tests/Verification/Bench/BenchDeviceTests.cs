@@ -43,6 +43,20 @@ public class BenchDeviceTests
         Assert.All(product.Counters.Kernels, name => Assert.StartsWith("matmul", name));
     }
 
+    /// <summary>The default shapes take seconds; a product of 4096 in every rung takes hours, which the user is told first.</summary>
+    [SkippableFact]
+    public void How_long_the_emulator_will_take_grows_with_the_work()
+    {
+        TestNvrtc.Require();
+        using var target = CountingTarget.Open(EmulatorOptions.Default);
+        var runner = new BenchRunner(target);
+        var matmul = BenchTable.Find("matmul");
+        double Seconds(string shape, params string[] rungs) => CountingTarget.EstimateSeconds(runner, new BenchPlan([(matmul, matmul.At(shape))], rungs, [Precision.Float32]));
+        Assert.Equal(4096, Seconds("4096x4096x4096") / Seconds("256x256x256"), 6);
+        Assert.Equal(2, Seconds("64x64x64", "naive", "coalesced") / Seconds("64x64x64", "naive"), 6);
+        Assert.True(Seconds("256x256x256") < 60 && Seconds("4096x4096x4096") * Environment.ProcessorCount > 3600);
+    }
+
     /// <summary>The emulator's events tell its own time, which says nothing of a GPU; that they are asked in the right order is what is tested.</summary>
     [SkippableFact]
     public void A_device_is_timed_by_events()

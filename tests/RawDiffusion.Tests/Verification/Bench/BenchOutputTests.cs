@@ -84,7 +84,7 @@ public class BenchOutputTests
         // Tensor cores make it 5 us; without those for tf32 the multiply-add units do it.
         Assert.Equal(5, peaks.Percent(row with { Precision = "bf16" })!.Value, 9);
         Assert.Equal(40, peaks.Percent(row with { Precision = "tf32" })!.Value, 9);
-        Assert.Equal(["matmul", "1024x1024x1024", "chosen", "fp32", "100 us", "90.0 us", "110 us", "33", "120", "4.0", "20", "40", "arithmetic", "40", ""],
+        Assert.Equal(["matmul", "1024x1024x1024", "chosen", "fp32", "100 us", "90.0 us", "110 us", "33", "120", "4.0", "20", "40", "arithmetic", "40", "50", ""],
             BenchTableText.Cells(Timed, row));
     }
 
@@ -107,9 +107,74 @@ public class BenchOutputTests
         var ladder = Assert.Single(BenchLadder.Of(CountedReport));
         var explained = ladder.Explained.ToArray();
         Assert.Equal("", explained[0].Change);
-        Assert.Contains("sectors/request 32 to 4", explained[1].Change);
-        Assert.Contains("sector use 0.13 to 1", explained[1].Change);
-        Assert.DoesNotContain("instr/work", explained[1].Change);
+        // 320 and 40 sectors of 32 bytes for the same accesses of 128 bytes, and 2e9 operations.
+        Assert.Equal(
+            "against naive it gains sectors/request 32 to 4, sector use 0.125 to 1, flop/byte 195,313 to 1,562,500, moved MB 0.0102 to 0.00128",
+            explained[1].Change);
+    }
+
+    /// <summary>A number that went up is good or bad according to what it counts.</summary>
+    [Fact]
+    public void What_a_rung_gains_is_told_from_what_it_pays()
+    {
+        var before = new BenchCounters { LaneInstructions = 8_000_000_000, WarpInstructions = 250_000_000, GlobalRequests = 100, GlobalSectors = 400, GlobalBytes = 12_800, SharedRequests = 10, SharedPasses = 10, SharedBytes = 1280 };
+        // Half the instructions, bought with conflicts; four times as wide accesses touch four times as many sectors, which is neither.
+        var after = before with { LaneInstructions = 4_000_000_000, WarpInstructions = 125_000_000, GlobalRequests = 25, SharedPasses = 30, BankConflicts = 20 };
+        Assert.Equal("gains instr/work 8 to 4; costs bank conflicts 0 to 2; also sectors/request 4 to 16, passes/request 1 to 3", BenchMetric.Compare(Counted("a", before), Counted("b", after)));
+        Assert.Equal("gains in no count (time spent waiting is not counted; only a GPU's clock shows it)", BenchMetric.Compare(Counted("a", before), Counted("b", before)));
+        // Lanes that share a sector use it more than fully: going back to 1 loses nothing.
+        var shared = before with { GlobalBytes = 25_600 };
+        Assert.Contains("also sectors/request", BenchMetric.Compare(Counted("a", shared), Counted("b", before with { GlobalSectors = 800, GlobalBytes = 25_600, GlobalRequests = 50 })));
+        Assert.DoesNotContain("costs", BenchMetric.Compare(Counted("a", shared), Counted("b", before)));
+    }
+
+    [Fact]
+    public void The_choice_of_the_device_is_told_by_the_rung_that_launched_the_same_kernels()
+    {
+        var counters = new BenchCounters { Kernels = ["k"], WarpInstructions = 7 };
+        var report = CountedReport with
+        {
+            Rows =
+            [
+                Counted(BenchRow.Chosen, counters) with { What = null }, Counted("tiles", counters), Counted("naive", counters with { Kernels = ["n"] }),
+                Counted(BenchRow.Chosen, counters with { Kernels = ["first", "second"] }) with { What = null, Precision = "bf16" },
+            ],
+        };
+        Assert.Equal(["the rung tiles", "no rung of the ladder: first, second"], Assert.Single(BenchLadder.Of(report)).Choices.Select(choice => choice.Taken));
+        Assert.Contains("- chosen fp32: the rung tiles\n", MarkdownPage.Write(report));
+    }
+
+    /// <summary>Three digits whatever the size.</summary>
+    [Theory]
+    [InlineData(0, "0")]
+    [InlineData(0.2204, "0.22")]
+    [InlineData(0.2246, "0.225")]
+    [InlineData(0.060412, "0.0604")]
+    [InlineData(1.736, "1.74")]
+    [InlineData(15.95, "16")]
+    [InlineData(763.4, "763")]
+    [InlineData(29123, "29,123")]
+    public void Numbers_have_three_digits(double value, string text) => Assert.Equal(text, BenchMetric.Text(value));
+
+    [Fact]
+    public void Speed_is_compared_with_cuBLAS_where_it_was_timed()
+    {
+        Assert.Equal(50, Timed.PercentOfCublas(Timed.Rows[0])!.Value, 9);
+        Assert.Null(Timed.PercentOfCublas(Timed.Rows[3]));
+        Assert.Null(Timed.PercentOfCublas(Timed.Rows[4]));
+        Assert.Null(Timed.PercentOfCublas(Timed.Rows[0] with { Precision = "bf16" }));
+        Assert.Contains("% of cuBLAS", BenchTableText.Columns(Timed));
+        var without = Timed with { Rows = [.. Timed.Rows.Where(row => row.Variant != BenchRow.Cublas)] };
+        Assert.DoesNotContain("% of cuBLAS", BenchTableText.Columns(without));
+        Assert.All(without.Rows.Concat(Timed.Rows), row => Assert.Equal(BenchTableText.Columns(without).Count, BenchTableText.Cells(without, row).Count));
+    }
+
+    [Fact]
+    public void The_better_of_two_measurements_is_the_peak()
+    {
+        var a = new BenchPeaks(3000, 2900, 3000, 50, null, 400, 2.5e-6);
+        var b = new BenchPeaks(2000, 2950, 1900, 60, null, 390, 2e-6);
+        Assert.Equal(new BenchPeaks(3000, 2950, 3000, 60, null, 400, 2e-6), BenchPeaks.Best(a, b));
     }
 
     /// <summary>A precision is a change of its own: rungs are compared within one, and the first of each says with what it is compared.</summary>
@@ -127,6 +192,21 @@ public class BenchOutputTests
         Assert.Equal(
             ["", "2.00 times the speed of naive in fp32", "4.00 times the speed of naive", "4.00 times the speed of tensor-tf32"],
             Assert.Single(BenchLadder.Of(report)).Explained.Select(row => row.Change));
+    }
+
+    /// <summary>As the bench measures them: all rungs of a precision, then those of the next.</summary>
+    [Fact]
+    public void The_first_rung_of_a_precision_is_compared_with_the_same_rung_of_another()
+    {
+        var report = Timed with
+        {
+            Rows =
+            [
+                Row("naive", 8e-3, "one"), Row("mma-tf32", 4e-3, "two") with { Precision = "tf32" }, Row("multistage-tf32", 3e-3, "three") with { Precision = "tf32" },
+                Row("mma-bf16", 2e-3, "the same with bfloat16") with { Precision = "bf16" },
+            ],
+        };
+        Assert.Equal("2.00 times the speed of mma-tf32 in tf32", Assert.Single(BenchLadder.Of(report)).Explained.Last().Change);
     }
 
     [Fact]

@@ -69,7 +69,7 @@ public class BenchTableTests
     public void An_unknown_operation_is_told_with_all_there_are()
     {
         var error = Assert.Throws<ArgumentException>(() => BenchTable.Find("matmull"));
-        Assert.StartsWith("no operation is called 'matmull'; there are: matmul, conv2d, ", error.Message);
+        Assert.StartsWith("no operation is called 'matmull'; did you mean matmul? there are: matmul, conv2d, ", error.Message);
         Assert.Equal("conv2dGradInput", BenchTable.Find("CONV2DGRADINPUT").Name);
     }
 

@@ -74,6 +74,33 @@ public class HtmlPageTests
         Assert.True(At(points[1], "cx") > At(roof, "x1"));
     }
 
+    /// <summary>Thirty shapes would cover each other.</summary>
+    [Fact]
+    public void Many_points_are_numbered_and_listed_beside_the_picture()
+    {
+        BenchRow[] rows = [.. Enumerable.Range(1, 10).SelectMany(i => (string[])["fp32", "bf16"], (i, precision) => BenchOutputTests.Timed.Rows[0] with { Shape = $"{i}00x8x8", Precision = precision, Bytes = 1e6 * i })];
+        var roofline = Picture(Page(BenchOutputTests.Timed with { Rows = rows }), "Roofline of matmul");
+        var labels = roofline.Descendants("text").Where(text => text.Attribute("class")!.Value == "label").ToArray();
+        for (int i = 1; i <= 10; i++)
+        {
+            // In the list once, and at a point in each precision; the shape itself in the list alone.
+            Assert.Equal(3, labels.Count(label => label.Value == $"{i}"));
+            Assert.Single(labels, label => label.Value == $"{i}00x8x8");
+        }
+    }
+
+    /// <summary>Roofs close to each other have names that can be read.</summary>
+    [Fact]
+    public void Names_of_roofs_keep_apart()
+    {
+        var report = BenchOutputTests.Timed with { Peaks = new BenchPeaks(3000, null, null, 50, 50.5, 51, 0) };
+        report = report with { Rows = [.. ((string[])["fp32", "tf32", "bf16"]).Select(precision => BenchOutputTests.Timed.Rows[0] with { Precision = precision })] };
+        double[] heights = [.. Picture(Page(report), "Roofline of matmul").Descendants("text").Where(text => text.Value.EndsWith(" TFLOP/s") && text.Attribute("class")!.Value == "rooflabel")
+            .Select(text => double.Parse(text.Attribute("y")!.Value)).Order()];
+        Assert.Equal(3, heights.Length);
+        Assert.All(heights.Zip(heights.Skip(1)), pair => Assert.True(pair.Second - pair.First >= 12));
+    }
+
     [Fact]
     public void Bars_show_every_rung_and_say_why_one_is_missing()
     {
@@ -96,7 +123,7 @@ public class HtmlPageTests
         Assert.Superset(new HashSet<string>(["naive", "coalesced", "sectors/request", "32", "4"]), texts.ToHashSet());
         string[] sentences = [.. page.Descendants("ol").Single().Elements("li").Select(item => item.Value)];
         Assert.Equal("naive (fp32): what <naive> does", sentences[0]);
-        Assert.StartsWith("coalesced (fp32): what <coalesced> does Against naive: sectors/request 32 to 4", sentences[1]);
+        Assert.StartsWith("coalesced (fp32): what <coalesced> does Against naive it gains sectors/request 32 to 4", sentences[1]);
         Assert.DoesNotContain(page.Descendants("svg"), svg => svg.Attribute("aria-label")!.Value.StartsWith("Roofline", StringComparison.Ordinal));
     }
 }
