@@ -80,9 +80,18 @@ class Ours:
     """RawDiffusion in a process of its own, which answers timing requests."""
 
     def __init__(self, path, device):
-        command = ["dotnet", path] if path.endswith(".dll") else [path]
-        self.process = subprocess.Popen([*command, "peer", "--device", device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.command = [*(["dotnet", path] if path.endswith(".dll") else [path]), "peer", "--device", device]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.about = self.read()
+
+    def restart(self):
+        """After an error: what it held is free again, and a device that a fault has ended is a new one."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def read(self):
         line = self.process.stdout.readline()
@@ -194,9 +203,13 @@ def compare(ours, torch_lanes, request, precision, options):
     """The rounds of one case: what either side's lanes took."""
     own, peer, error = {}, {}, None
     for _ in range(options.rounds):
-        answer = ours.ask({**request, "precision": precision, "seconds": options.seconds})
+        try:
+            answer = ours.ask({**request, "precision": precision, "seconds": options.seconds})
+        except (RuntimeError, OSError) as ended:
+            answer = {"error": str(ended)}
         error = answer.get("error")
         if error:
+            ours.restart()
             break
         for lane, seconds in answer.items():
             own.setdefault(lane, []).append(seconds)

@@ -63,12 +63,27 @@ public sealed class PeerServer(
                     medians[lane.Name] = Median(lane.Run, seconds, Number(request, "warmups", 2), Number(request, "least", 3)) / lane.Times;
                 Answer(replies, medians);
             }
-            catch (Exception e) when (e is ArgumentException or NotSupportedException or InvalidOperationException or OutOfMemoryException)
+            catch (Exception e)
             {
+                // Whatever it is, a device without memory or one that was lost among them: the other side goes on with its next case.
                 Answer(replies, new JsonObject { ["error"] = e.Message });
+                Abandon(current);
+                (current, key) = (null, null);
             }
         }
         current?.Dispose();
+    }
+
+    /// <summary>Gives back what a case held that has failed; where the device is lost there is nothing to give back, and the failure has been told.</summary>
+    private static void Abandon(PeerCase? failed)
+    {
+        try
+        {
+            failed?.Dispose();
+        }
+        catch (Exception)
+        {
+        }
     }
 
     private static int Number(JsonObject request, string name, int otherwise) => request[name]?.GetValue<int>() ?? otherwise;

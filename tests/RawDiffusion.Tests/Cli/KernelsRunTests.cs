@@ -103,6 +103,21 @@ public sealed class KernelsRunTests : IDisposable
         Assert.Contains(conflicting, line => line.Contains("the read of a warp needs 32 passes over the banks of shared memory, 1 would do"));
     }
 
+    /// <summary>What the help tells to type can be typed: the files are there, and the arguments are theirs. The race is found, which is a failed check.</summary>
+    [SkippableFact]
+    public void The_examples_of_the_help_work()
+    {
+        using var help = CliProcess.Start("kernels", "run", "--help");
+        Assert.Equal(0, help.Finish().ExitCode);
+        string[] examples = [.. help.Output.Where(line => line.Contains("kernels run examples/", StringComparison.Ordinal))];
+        Assert.Equal(2, examples.Length);
+        foreach (string example in examples)
+        {
+            string[] arguments = example.Trim().Split(' ')[3..];
+            Run(arguments[0].Contains("race", StringComparison.Ordinal) ? 1 : 0, [Path.Combine(Repository.Root, arguments[0]), .. arguments[1..]]);
+        }
+    }
+
     [SkippableTheory]
     [InlineData("--kernel axpy --args 1", "saxpy.cu holds no kernel 'axpy'; there are: say, saxpy", "saxpy, say")]
     [InlineData("--args 1", "saxpy.cu holds several kernels; name one with --kernel: ", null)]

@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using RawDiffusion.Cli.Commands;
+using RawDiffusion.Cuda;
 using RawDiffusion.Tests.Kernels;
+using RawDiffusion.Verification.Peers;
 
 namespace RawDiffusion.Tests.Cli;
 
@@ -62,6 +64,29 @@ public class PeerTests
         var answers = Ask("cpu", request, """{"op":"operations","operations":["matmul"],"shape":"8x8x8","precision":"fp32","seconds":0}""");
         Assert.Contains(reason, answers[1]["error"]!.GetValue<string>());
         Assert.NotNull(answers[2]["call by call"]);
+    }
+
+    /// <summary>A device without memory, a kernel that was refused: no exception of one case ends the comparison of the others, and none keeps its memory.</summary>
+    [Fact]
+    public void A_case_that_fails_is_given_back_and_the_next_is_met()
+    {
+        var given = new List<string>();
+        var server = new PeerServer(
+            request => new PeerCase(
+                [new PeerLane("lane", request["op"]!.GetValue<string>() == "fail" ? () => throw new DeviceOutOfMemoryException("cuda", 1 << 20, default, (0, 0), []) : () => { })],
+                new Returned(() => given.Add(request["op"]!.GetValue<string>()))),
+            null, new Dictionary<string, Func<JsonObject, JsonObject>>());
+        using var replies = new StringWriter();
+        server.Run(new JsonObject(), new StringReader("{\"op\":\"fail\",\"seconds\":0}\n{\"op\":\"work\",\"seconds\":0}\n"), replies);
+        string[] lines = replies.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Contains("is out of memory", lines[1]);
+        Assert.Contains("\"lane\":", lines[2]);
+        Assert.Equal(["fail", "work"], given);
+    }
+
+    private sealed class Returned(Action told) : IDisposable
+    {
+        public void Dispose() => told();
     }
 
     private static List<JsonObject> Ask(string device, params string[] requests)

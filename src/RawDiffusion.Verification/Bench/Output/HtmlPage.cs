@@ -23,7 +23,7 @@ public static class HtmlPage
         svg text { font: 11px system-ui, sans-serif; fill: var(--ink); } .label, .rooflabel { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; } .tick, .rooflabel, .absent { fill: var(--soft) !important; } .strong { font-weight: 700 !important; } .name { fill: var(--soft) !important; }
         .grid { stroke: var(--line); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; } .roof { stroke: var(--soft); stroke-width: 1.6; fill: none; }
         .fp32 { fill: var(--fp32); } .tf32 { fill: var(--tf32); } .bf16 { fill: var(--bf16); } .theirs { fill: var(--theirs); } .whisker { stroke: var(--ink); stroke-width: 1.2; } .hollow { fill: var(--paper); stroke-width: 1.8; } .hollow.fp32 { stroke: var(--fp32); } .hollow.tf32 { stroke: var(--tf32); } .hollow.bf16 { stroke: var(--bf16); } .faint { opacity: 0.45; }
-        .roof.fp32 { stroke: var(--fp32); } .roof.tf32 { stroke: var(--tf32); } .roof.bf16 { stroke: var(--bf16); } .key { display: inline-block; width: 0.8em; height: 0.8em; margin: 0 0.3em 0 1em; } .key.fp32 { background: var(--fp32); } .key.tf32 { background: var(--tf32); } .key.bf16 { background: var(--bf16); } .key.theirs { background: var(--theirs); }
+        .roof.fp32 { stroke: var(--fp32); } .roof.tf32 { stroke: var(--tf32); } .roof.bf16 { stroke: var(--bf16); } .entry { white-space: nowrap; } .key { display: inline-block; width: 0.8em; height: 0.8em; margin: 0 0.3em 0 1em; } .key.fp32 { background: var(--fp32); } .key.tf32 { background: var(--tf32); } .key.bf16 { background: var(--bf16); } .key.theirs { background: var(--theirs); }
         """;
 
     public static string Write(BenchReport report)
@@ -146,19 +146,16 @@ public static class HtmlPage
     private static XElement List(IEnumerable<(string Name, string Value)> facts) =>
         new("dl", facts.SelectMany(fact => (XElement[])[new("dt", fact.Name), new("dd", fact.Value)]));
 
-    private static IEnumerable<object> Key(IEnumerable<BenchRow> rows)
+    private static IEnumerable<XElement> Key(IEnumerable<BenchRow> rows)
     {
         BenchRow[] shown = [.. rows];
         foreach (string precision in shown.Select(row => row.Precision).Distinct())
-        {
-            yield return new XElement("span", Svg.Class($"key {precision}"), "");
-            yield return precision;
-        }
+            yield return Entry(precision, precision);
         if (shown.Any(row => row.Variant == BenchRow.Cublas))
-        {
-            yield return new XElement("span", Svg.Class("key theirs"), "");
-            yield return "cuBLAS";
-        }
+            yield return Entry("theirs", "cuBLAS");
+
+        // The line may break between two entries, not between a colour and its name.
+        static XElement Entry(string style, string name) => new("span", Svg.Class("entry"), new XElement("span", Svg.Class($"key {style}"), ""), name);
     }
 
     private static string Title(string operation) =>
