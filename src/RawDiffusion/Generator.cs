@@ -19,8 +19,8 @@ public sealed class Generator(ulong seed, ulong stream = 0, ulong offset = 0)
     /// <summary>Another stream of the same seed, at its beginning.</summary>
     public Generator Fork(ulong stream) => new(Seed, stream);
 
-    /// <summary>Sets <paramref name="elements"/> random numbers aside for one operation.</summary>
-    internal PhiloxState Next(int elements)
+    /// <summary>Sets <paramref name="elements"/> random numbers aside, for one operation or for the host (<see cref="Philox"/>).</summary>
+    public PhiloxState Next(int elements)
     {
         var state = new PhiloxState(Seed, Stream, Offset);
         Offset += PhiloxState.Blocks(elements);

@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using RawDiffusion.Backends;
 
 namespace RawDiffusion;
@@ -16,25 +15,32 @@ namespace RawDiffusion;
 ///     optimizer.Step();
 /// }
 /// </code></example>
-public sealed class MemoryScope : IDisposable
+/// <remarks>It is a handle, and what it refers to is used again: a scope itself allocates nothing either.</remarks>
+public readonly struct MemoryScope : IDisposable
 {
     [ThreadStatic]
-    private static MemoryScope? s_current;
+    private static Frame? s_current;
 
+    // Ended frames, linked by Outer.
     [ThreadStatic]
-    private static Stack<List<Storage>>? s_lists;
+    private static Frame? s_spare;
 
-    [ThreadStatic]
-    private static MemoryScope? s_spare;
+    private readonly Frame? _frame;
+    private readonly int _use;
 
-    private MemoryScope? _outer;
-    private List<Storage> _storages;
-    private bool _disposed;
-
-    public MemoryScope() => Begin();
+    public MemoryScope()
+    {
+        var frame = s_spare ?? new Frame();
+        s_spare = frame.Outer;
+        frame.Outer = s_current;
+        (_frame, _use) = (frame, frame.Use);
+        s_current = frame;
+    }
 
     /// <summary>The innermost scope of this thread.</summary>
-    internal static MemoryScope? Current => s_current;
+    internal static Frame? Current => s_current;
+
+    private bool HasEnded => _frame is null || _frame.Use != _use;
 
     internal static Storage Allocate(Backend backend, DType dtype, int length)
     {
@@ -79,13 +85,15 @@ public sealed class MemoryScope : IDisposable
     /// <returns>False where the storage does not belong to this scope.</returns>
     internal bool Keep(Storage storage)
     {
+        if (HasEnded)
+            return false;
         var owner = storage.Owner;
-        while (owner is not null && owner != this)
-            owner = owner._outer;
+        while (owner is not null && owner != _frame)
+            owner = owner.Outer;
         if (owner is null)
             return false;
         storage.Owner = null;
-        _outer?.Adopt(storage);
+        owner.Outer?.Adopt(storage);
         return true;
     }
 
@@ -108,53 +116,45 @@ public sealed class MemoryScope : IDisposable
         storage.Backend.Release(storage);
     }
 
-    /// <summary>Begins a scope in a recycled object: a backward pass needs one for every node. Ended by <see cref="Leave"/>.</summary>
-    internal static MemoryScope Enter()
-    {
-        if (s_spare is not { } scope)
-            return new MemoryScope();
-        s_spare = null;
-        scope.Begin();
-        return scope;
-    }
-
-    internal void Leave()
-    {
-        Dispose();
-        s_spare = this;
-    }
-
     public void Dispose()
     {
-        if (_disposed)
+        if (HasEnded)
             return;
-        if (s_current != this)
+        var frame = _frame!;
+        if (s_current != frame)
             throw new InvalidOperationException("A MemoryScope was disposed out of order, or on another thread than made it.");
-        _disposed = true;
-        s_current = _outer;
-        foreach (var storage in _storages)
+        s_current = frame.Outer;
+        frame.End();
+        (frame.Outer, s_spare) = (s_spare, frame);
+    }
+
+    /// <summary>What belongs to a scope. The number of its use tells a scope from an ended one that had the same frame.</summary>
+    internal sealed class Frame
+    {
+        private readonly List<Storage> _storages = [];
+
+        /// <summary>The frame of the scope around this one.</summary>
+        public Frame? Outer { get; set; }
+
+        /// <summary>Counts the scopes that have ended.</summary>
+        public int Use { get; private set; }
+
+        public void Adopt(Storage storage)
         {
-            // A storage that was kept, or released early and taken again elsewhere, is no longer ours.
-            if (storage.Owner != this)
-                continue;
-            ReleaseEarly(storage);
+            storage.Owner = this;
+            _storages.Add(storage);
         }
-        _storages.Clear();
-        s_lists!.Push(_storages);
-    }
 
-    [MemberNotNull(nameof(_storages))]
-    private void Begin()
-    {
-        _disposed = false;
-        _outer = s_current;
-        _storages = (s_lists ??= new()).TryPop(out var list) ? list : [];
-        s_current = this;
-    }
-
-    private void Adopt(Storage storage)
-    {
-        storage.Owner = this;
-        _storages.Add(storage);
+        public void End()
+        {
+            Use++;
+            foreach (var storage in _storages)
+            {
+                // A storage that was kept, or released early and taken again elsewhere, is no longer ours.
+                if (storage.Owner == this)
+                    ReleaseEarly(storage);
+            }
+            _storages.Clear();
+        }
     }
 }

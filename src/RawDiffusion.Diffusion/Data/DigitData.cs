@@ -57,26 +57,22 @@ public sealed class DigitData : ITrainingData
     public ITrainingData HeldOut { get; }
 
     /// <inheritdoc/>
-    public Batch Draw(long first, int count, ulong seed, Backend? device = null)
+    public void Fill(Batch batch, long first, ulong seed)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
-        var shape = SampleShape.Prepend(count);
-        int kinds = LabelKinds.Count;
-        float[] pixels = ArrayPool<float>.Shared.Rent(shape.Count);
+        int count = batch.X.Shape[0], kinds = LabelKinds.Count, size = SampleShape.Prepend(count).Count;
+        float[] pixels = ArrayPool<float>.Shared.Rent(size);
         int[] attributes = ArrayPool<int>.Shared.Rent(kinds * count), digits = ArrayPool<int>.Shared.Rent(count);
         var state = new PhiloxState(seed, _stream, BlocksPerSample * (ulong)first);
         Workers.For(count, new DrawBody(IsColored, state, pixels, attributes));
         for (int i = 0; i < count; i++)
             digits[i] = attributes[kinds * i];
-        var batch = new Batch(
-            Tensor.From(pixels.AsSpan(0, shape.Count), shape, device),
-            Tensor.From(digits.AsSpan(0, count), [count], device),
-            Tensor.From(attributes.AsSpan(0, kinds * count), [count, kinds], device));
+        batch.X.CopyFrom(pixels.AsSpan(0, size));
+        batch.Labels?.CopyFrom(digits.AsSpan(0, count));
+        batch.Attributes?.CopyFrom(attributes.AsSpan(0, kinds * count));
         ArrayPool<float>.Shared.Return(pixels);
         ArrayPool<int>.Shared.Return(attributes);
         ArrayPool<int>.Shared.Return(digits);
-        return batch;
     }
 
     private readonly struct DrawBody(bool colored, PhiloxState state, float[] pixels, int[] attributes) : IParallelBody

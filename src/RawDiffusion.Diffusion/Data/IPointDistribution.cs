@@ -24,13 +24,20 @@ public static class PointSampling
     public static Tensor Sample(this IPointDistribution distribution, int count, Generator generator, Backend? device = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        var state = new PhiloxState(generator.Seed, generator.Stream, generator.Offset);
+        var points = Tensor.Empty([count, 2], device);
+        distribution.Fill(points, new PhiloxState(generator.Seed, generator.Stream, generator.Offset));
         generator.Offset += (ulong)count;
-        double[] points = ArrayPool<double>.Shared.Rent(checked(2 * count));
-        Workers.ForRange(count, Grain, new SampleBody(distribution, state, points));
-        var result = Tensor.From(points.AsSpan(0, 2 * count), [count, 2], device);
-        ArrayPool<double>.Shared.Return(points);
-        return result;
+        return points;
+    }
+
+    /// <summary>Replaces points [n, 2] by others; point i is made from block i.</summary>
+    internal static void Fill(this IPointDistribution distribution, Tensor points, PhiloxState state)
+    {
+        int count = points.Shape[0];
+        double[] drawn = ArrayPool<double>.Shared.Rent(checked(2 * count));
+        Workers.ForRange(count, Grain, new SampleBody(distribution, state, drawn));
+        points.CopyFrom(drawn.AsSpan(0, 2 * count));
+        ArrayPool<double>.Shared.Return(drawn);
     }
 
     /// <summary>r 2^-32, in [0, 1).</summary>

@@ -38,15 +38,36 @@ public interface ITrainingData
     int? Count { get; }
 
     /// <summary>
-    /// Samples first, first + 1, ... of the stream of this seed. A pure function of its arguments: the same bits on every call, for
-    /// any number of threads, however the stream is cut into batches.
+    /// Replaces the contents of a batch by samples first, first + 1, ... of the stream of this seed. They are a pure function of the
+    /// arguments: the same bits on every call, for any number of threads, however the stream is cut into batches.
     /// </summary>
+    /// <param name="batch">Of the shapes that <see cref="TrainingData.Draw"/> gives it; labels and attributes may be left out.</param>
     /// <exception cref="ArgumentOutOfRangeException">A negative number.</exception>
-    Batch Draw(long first, int count, ulong seed, Backend? device = null);
+    /// <exception cref="ArgumentException">The batch is for other samples.</exception>
+    void Fill(Batch batch, long first, ulong seed);
 
     /// <summary>
     /// Data of the same distribution to be judged by, none of which is in any training stream: the test set of a finite one (in a
     /// stream's first <see cref="Count"/> samples each occurs once), other random numbers for a procedural one. A held-out set answers itself.
     /// </summary>
     ITrainingData HeldOut { get; }
+}
+
+/// <summary>What every data set can do.</summary>
+public static class TrainingData
+{
+    /// <summary>Samples first, first + 1, ... of the stream of a seed, in a batch of their own; see <see cref="ITrainingData.Fill"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A negative number.</exception>
+    public static Batch Draw(this ITrainingData data, long first, int count, ulong seed, Backend? device = null)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        int kinds = data.LabelKinds.Count;
+        var batch = new Batch(
+            Tensor.Empty(data.SampleShape.Prepend(count), device),
+            kinds > 0 ? Tensor.EmptyInt32([count], device) : null,
+            kinds > 1 ? Tensor.EmptyInt32([count, kinds], device) : null);
+        data.Fill(batch, first, seed);
+        return batch;
+    }
 }

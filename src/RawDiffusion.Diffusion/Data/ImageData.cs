@@ -77,10 +77,10 @@ public sealed class ImageData : ITrainingData
     public bool Mirror { get; init; }
 
     /// <inheritdoc/>
-    public Batch Draw(long first, int count, ulong seed, Backend? device = null)
+    public void Fill(Batch batch, long first, ulong seed)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        int count = batch.X.Shape[0];
         var picks = ArrayPool<ImagePick>.Shared.Rent(count);
         Order? order = null;
         for (int i = 0; i < count; i++)
@@ -91,9 +91,10 @@ public sealed class ImageData : ITrainingData
             picks[i] = Augment(order.Indices[position], seed, (ulong)(first + i));
         }
         var chosen = picks.AsSpan(0, count);
-        var batch = new Batch(Images.ImageTensor(chosen, device: device), Images.LabelTensor(chosen, device));
+        Images.FillImages(batch.X, chosen);
+        if (batch.Labels is not null)
+            Images.FillLabels(batch.Labels, chosen);
         ArrayPool<ImagePick>.Shared.Return(picks);
-        return batch;
     }
 
     /// <summary>What is random about a sample is drawn from one block of random numbers with the sample's number.</summary>

@@ -22,7 +22,7 @@ public sealed class LabelledImages
 
     private readonly byte[] _pixels;
     private readonly byte[] _labels;
-    private readonly ConditionalWeakTable<Backend, Tensor> _copies = [];
+    private readonly ConditionalWeakTable<Backend, RowTable> _copies = [];
 
     /// <param name="pixels">[N, height, width, channels].</param>
     /// <param name="labels">[N], each below <paramref name="classes"/>.</param>
@@ -63,13 +63,22 @@ public sealed class LabelledImages
     /// <returns>[n, Height, Width, Channels].</returns>
     public Tensor ImageTensor(ReadOnlySpan<ImagePick> picks, double low = -1, double high = 1, Backend? device = null)
     {
-        device ??= Device.Default;
-        if (device is CudaBackend && (low, high) == (-1, 1) && ArePlain(picks) && sizeof(float) * (long)_pixels.Length <= LargestCopy)
-            return Gather(picks, device);
-        return MakeTensor(picks, low, high, device);
+        var images = Tensor.Empty([picks.Length, Height, Width, Channels], device);
+        FillImages(images, picks, low, high);
+        return images;
     }
 
-    private Tensor MakeTensor(ReadOnlySpan<ImagePick> picks, double low, double high, Backend device)
+    /// <summary>Replaces the contents of a tensor by <see cref="ImageTensor(ReadOnlySpan{ImagePick}, double, double, Backend?)"/>.</summary>
+    /// <param name="images">[n, Height, Width, Channels].</param>
+    public void FillImages(Tensor images, ReadOnlySpan<ImagePick> picks, double low = -1, double high = 1)
+    {
+        if (images.Device is CudaBackend && (low, high) == (-1, 1) && ArePlain(picks) && sizeof(float) * (long)_pixels.Length <= LargestCopy)
+            Gather(images, picks);
+        else
+            Make(images, picks, low, high);
+    }
+
+    private void Make(Tensor images, ReadOnlySpan<ImagePick> picks, double low, double high)
     {
         Span<float> table = stackalloc float[256];
         for (int value = 0; value < table.Length; value++)
@@ -78,9 +87,8 @@ public sealed class LabelledImages
         float[] buffer = ArrayPool<float>.Shared.Rent(count);
         for (int i = 0; i < picks.Length; i++)
             Draw(picks[i], table, buffer.AsSpan(i * size, size));
-        var result = Tensor.From(buffer.AsSpan(0, count), [picks.Length, Height, Width, Channels], device);
+        images.CopyFrom(buffer.AsSpan(0, count));
         ArrayPool<float>.Shared.Return(buffer);
-        return result;
     }
 
     /// <summary>All images, in order.</summary>
@@ -91,12 +99,20 @@ public sealed class LabelledImages
     /// <returns>[n], Int32.</returns>
     public Tensor LabelTensor(ReadOnlySpan<ImagePick> picks, Backend? device = null)
     {
+        var labels = Tensor.EmptyInt32([picks.Length], device);
+        FillLabels(labels, picks);
+        return labels;
+    }
+
+    /// <summary>Replaces the contents of a tensor by <see cref="LabelTensor(ReadOnlySpan{ImagePick}, Backend?)"/>.</summary>
+    /// <param name="labels">[n], Int32.</param>
+    public void FillLabels(Tensor labels, ReadOnlySpan<ImagePick> picks)
+    {
         int[] buffer = ArrayPool<int>.Shared.Rent(picks.Length);
         for (int i = 0; i < picks.Length; i++)
             buffer[i] = _labels[ExpectIndex(picks[i].Index)];
-        var result = Tensor.From(buffer.AsSpan(0, picks.Length), [picks.Length], device);
+        labels.CopyFrom(buffer.AsSpan(0, picks.Length));
         ArrayPool<int>.Shared.Return(buffer);
-        return result;
     }
 
     /// <summary>The classes of all images, in order.</summary>
@@ -112,20 +128,24 @@ public sealed class LabelledImages
         return picks;
     }
 
-    private Tensor Gather(ReadOnlySpan<ImagePick> picks, Backend device)
+    private void Gather(Tensor images, ReadOnlySpan<ImagePick> picks)
     {
-        var copy = _copies.GetValue(device, MakeCopy);
+        if (!_copies.TryGetValue(images.Device, out var copy))
+            copy = _copies.GetValue(images.Device, MakeCopy);
         int[] buffer = ArrayPool<int>.Shared.Rent(picks.Length);
         for (int i = 0; i < picks.Length; i++)
             buffer[i] = ExpectIndex(picks[i].Index);
-        var rows = F.Embedding(Tensor.From(buffer.AsSpan(0, picks.Length), [picks.Length], device), copy);
+        copy.CopyTo(images, buffer.AsSpan(0, picks.Length));
         ArrayPool<int>.Shared.Return(buffer);
-        return rows.Reshape(picks.Length, Height, Width, Channels);
     }
 
-    /// <summary>All images on a device, [Count, Height * Width * Channels].</summary>
-    private Tensor MakeCopy(Backend device) =>
-        MemoryScope.KeepForever(MakeTensor(Range(0, Count), -1, 1, device).Reshape(Count, Height * Width * Channels));
+    /// <summary>All images on a device.</summary>
+    private RowTable MakeCopy(Backend device)
+    {
+        var all = MemoryScope.KeepForever(Tensor.Empty([Count, Height, Width, Channels], device));
+        Make(all, Range(0, Count), -1, 1);
+        return new RowTable(all);
+    }
 
     private static bool ArePlain(ReadOnlySpan<ImagePick> picks)
     {

@@ -39,10 +39,10 @@ public sealed class PointData : ITrainingData
     public ITrainingData HeldOut { get; }
 
     /// <inheritdoc/>
-    public Batch Draw(long first, int count, ulong seed, Backend? device = null)
+    public void Fill(Batch batch, long first, ulong seed)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
-        return new Batch(Distribution.Sample(count, Stream(first, seed), device));
+        Distribution.Fill(batch.X, new PhiloxState(seed, _stream, (ulong)first));
     }
 
     /// <summary>The random numbers of the samples from <paramref name="first"/> on: a block each.</summary>

@@ -22,9 +22,11 @@ public sealed class BinarisedData(ITrainingData data) : ITrainingData
     public ITrainingData HeldOut => data.HeldOut == data ? this : new BinarisedData(data.HeldOut);
 
     /// <inheritdoc/>
-    public Batch Draw(long first, int count, ulong seed, Backend? device = null)
+    public void Fill(Batch batch, long first, ulong seed)
     {
-        var batch = data.Draw(first, count, seed, device);
-        return batch with { X = batch.X.Gt(0) * 2 - 1 };
+        data.Fill(batch, first, seed);
+        using var noGrad = new NoGrad();
+        using var scope = new MemoryScope();
+        batch.X.CopyFrom(batch.X.Gt(0) * 2 - 1);
     }
 }

@@ -12,18 +12,28 @@ public sealed class MarkovBatch<TDistribution> : TrainingBatch
     private readonly MarkovChain<TDistribution> _chain;
     private readonly StepModel<TDistribution> _reverse;
     private readonly Generator _generator;
+    private readonly int[] _steps;
 
     /// <param name="reverse">p(x_(t-1) | x_t), to be trained.</param>
     /// <param name="x0">Data, [n, ...].</param>
-    /// <param name="generator">Draws the steps, here, and the states.</param>
+    /// <param name="generator">Draws the steps, at once, and the states.</param>
     public MarkovBatch(MarkovChain<TDistribution> chain, StepModel<TDistribution> reverse, Tensor x0, Generator generator)
     {
         (_chain, _reverse, _generator) = (chain, reverse, generator);
-        Inputs = [x0, chain.DrawSteps(x0.Shape[0], generator)];
+        _steps = new int[x0.Shape[0]];
+        Inputs = [x0, Tensor.EmptyInt32([_steps.Length], x0.Device)];
+        Redraw();
     }
 
     /// <summary>x_0 and the steps.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <inheritdoc/>
+    public override void Redraw()
+    {
+        _chain.DrawSteps(_steps, _generator);
+        Inputs[1].CopyFrom(_steps);
+    }
 
     /// <returns>x_0, the steps and x_t.</returns>
     /// <inheritdoc/>

@@ -76,10 +76,16 @@ public abstract class MarkovChain<TDistribution>
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
         var steps = new int[n];
-        DiscreteSchedule.SpreadSteps(Steps, steps, generator);
-        for (int i = 0; i < n; i++)
-            steps[i]++;
+        DrawSteps(steps, generator);
         return Tensor.From(steps, [n], Device);
+    }
+
+    /// <summary>Fills memory with such steps.</summary>
+    internal void DrawSteps(Span<int> steps, Generator generator)
+    {
+        DiscreteSchedule.SpreadSteps(Steps, steps, generator);
+        foreach (ref int step in steps)
+            step++;
     }
 
     /// <summary>What a network is told of the steps of n samples: [n], 1000 t / T - 1.</summary>

@@ -11,53 +11,70 @@ namespace RawDiffusion.Diffusion.Objectives;
 public sealed class ContinuousBatch : TrainingBatch
 {
     private readonly ConditionalNetwork _network;
+    private readonly Denoiser _denoiser;
+    private readonly TimeSampler _times;
+    private readonly LossWeight? _weight;
     private readonly Generator _generator;
+    private readonly TimeSpread _spread;
+    private readonly (double Time, double Density)[] _drawn;
+
+    // A number of each for every sample, in the order of the inputs behind x_0.
+    private readonly double[] _alpha, _sigma, _told, _ofX0, _ofEpsilon, _weights, _scale;
+    private readonly double[][] _numbers;
 
     /// <param name="denoiser">Says what the network predicts, and of which process; it is not asked itself.</param>
     /// <param name="x0">Data, [n, ...].</param>
     /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
-    /// <param name="times">Draws the times, here.</param>
+    /// <param name="times">Draws the times, at once.</param>
     /// <param name="weight">
     /// How much errors of x_0 count; they are divided by the density of their time. Null for the plain squared error of what the network
     /// says, at the times as they are drawn.
     /// </param>
-    /// <param name="generator">Draws the times, here, and the noise.</param>
+    /// <param name="generator">Draws the times, at once, and the noise.</param>
     /// <param name="spread">How the times of a batch go together.</param>
     /// <exception cref="ArgumentException">The weight of one of the times is negative or not finite.</exception>
     public ContinuousBatch(
         ConditionalNetwork network, Denoiser denoiser, Tensor x0, Tensor? labels, TimeSampler times, LossWeight? weight, Generator generator,
         TimeSpread spread = TimeSpread.Even)
     {
-        (_network, _generator) = (network, generator);
+        (_network, _denoiser, _times, _weight, _generator, _spread) = (network, denoiser, times, weight, generator, spread);
         int n = x0.Shape[0];
-        var process = denoiser.Process;
-        double[] alpha = new double[n], sigma = new double[n], told = new double[n], ofX0 = new double[n], ofEpsilon = new double[n], weights = new double[n], scale = new double[n];
-        Times = new double[n];
-        var drawn = times.Draw(n, generator, spread);
-        for (int i = 0; i < n; i++)
-        {
-            var (t, density) = drawn[i];
-            Times[i] = t;
-            (alpha[i], sigma[i], told[i]) = (process.Alpha(t), process.Sigma(t), process.NetworkTime(t));
-            (ofX0[i], ofEpsilon[i]) = denoiser.Factors(denoiser.Parameterisation, t);
-            // An error e of the output is an error sigma e / (alpha q - sigma p) of x_0, by the two equations of Denoiser.
-            double determinant = alpha[i] * ofEpsilon[i] - sigma[i] * ofX0[i];
-            double counts = weight is null ? 1 : weight(process, t);
-            if (!(counts >= 0 && double.IsFinite(counts)))
-                throw new ArgumentException($"a weight must be finite and not negative; that of time {t} of {process.Name} is {counts}");
-            weights[i] = weight is null ? 1 : counts * Math.Pow(sigma[i] / determinant, 2) / density;
-            scale[i] = denoiser.Parameterisation == Parameterisation.Preconditioned ? denoiser.InputScale(t) / alpha[i] : 1;
-        }
-        Tensor Put(double[] values) => Tensor.From(values, [n], x0.Device);
-        Tensor[] inputs = [x0, Put(alpha), Put(sigma), Put(told), Put(ofX0), Put(ofEpsilon), Put(weights), Put(scale)];
+        (Times, _drawn) = (new double[n], new (double, double)[n]);
+        _numbers = [_alpha = new double[n], _sigma = new double[n], _told = new double[n], _ofX0 = new double[n], _ofEpsilon = new double[n], _weights = new double[n], _scale = new double[n]];
+        Tensor[] inputs = [x0, .. _numbers.Select(_ => Tensor.Empty([n], x0.Device))];
         Inputs = labels is null ? inputs : [.. inputs, labels];
+        Redraw();
     }
 
-    /// <summary>The times drawn, [n].</summary>
+    /// <summary>The times drawn last, [n].</summary>
     public double[] Times { get; }
 
     /// <summary>x_0, alpha, sigma, the network's times, the two factors of what it should say, the weights, the scales of its inputs, and labels where there are any.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The weight of one of the times is negative or not finite.</exception>
+    public override void Redraw()
+    {
+        var process = _denoiser.Process;
+        _times.Draw(_drawn, _generator, _spread);
+        for (int i = 0; i < _drawn.Length; i++)
+        {
+            var (t, density) = _drawn[i];
+            Times[i] = t;
+            (_alpha[i], _sigma[i], _told[i]) = (process.Alpha(t), process.Sigma(t), process.NetworkTime(t));
+            (_ofX0[i], _ofEpsilon[i]) = _denoiser.Factors(_denoiser.Parameterisation, t);
+            // An error e of the output is an error sigma e / (alpha q - sigma p) of x_0, by the two equations of Denoiser.
+            double determinant = _alpha[i] * _ofEpsilon[i] - _sigma[i] * _ofX0[i];
+            double counts = _weight is null ? 1 : _weight(process, t);
+            if (!(counts >= 0 && double.IsFinite(counts)))
+                throw new ArgumentException($"a weight must be finite and not negative; that of time {t} of {process.Name} is {counts}");
+            _weights[i] = _weight is null ? 1 : counts * Math.Pow(_sigma[i] / determinant, 2) / density;
+            _scale[i] = _denoiser.Parameterisation == Parameterisation.Preconditioned ? _denoiser.InputScale(t) / _alpha[i] : 1;
+        }
+        for (int k = 0; k < _numbers.Length; k++)
+            Inputs[1 + k].CopyFrom(_numbers[k]);
+    }
 
     /// <returns>The network's input, its times, what it should say, the weights, and labels where there are any.</returns>
     /// <inheritdoc/>

@@ -23,18 +23,22 @@ public sealed class HybridBatch : TrainingBatch
         MeanSquared = 8, LogPosterior = 9, LogLow = 10, LogHigh = 11, IsDecoder = 12, Weight = 13, MeanOfX = 14, MeanOfX0 = 15, ColumnCount = 16;
 
     private readonly ConditionalNetwork _network;
+    private readonly Denoiser _denoiser;
+    private readonly TimeSampler _times;
     private readonly Decoder _decoder;
     private readonly Generator _generator;
     private readonly double _boundWeight;
+    private readonly (double Time, double Density)[] _drawn;
+    private readonly double[] _table;
 
     /// <param name="network">From [n, ..., c] to [n, ..., 2c]: the prediction and the spread.</param>
     /// <param name="denoiser">Says what the network predicts, and of which process; it is not asked itself.</param>
     /// <param name="x0">Data, [n, ..., c].</param>
     /// <param name="labels">Int32 [n] for a network that is told classes, else null.</param>
-    /// <param name="times">Draws the times, here: <see cref="TimeSampler.Steps"/> or <see cref="LossAwareTimes"/>. Losses are divided by their density.</param>
+    /// <param name="times">Draws the times, at once: <see cref="TimeSampler.Steps"/> or <see cref="LossAwareTimes"/>. Losses are divided by their density.</param>
     /// <param name="steps">T.</param>
     /// <param name="decoder">The likelihood of the last step.</param>
-    /// <param name="generator">Draws the times, here, and the noise.</param>
+    /// <param name="generator">Draws the times, at once, and the noise.</param>
     /// <param name="boundWeight">The weight of L_vlb.</param>
     /// <exception cref="ArgumentException">The denoiser's network has learned no variance, or there is no step.</exception>
     public HybridBatch(
@@ -44,28 +48,37 @@ public sealed class HybridBatch : TrainingBatch
         if (!denoiser.LearnsVariance)
             throw new ArgumentException("the hybrid objective is for networks that learn the variance: the denoiser's does not");
         ArgumentOutOfRangeException.ThrowIfLessThan(steps, 1);
-        (_network, _decoder, _generator, _boundWeight, Steps) = (network, decoder, generator, boundWeight, steps);
+        (_network, _denoiser, _times, _decoder, _generator, _boundWeight, Steps) = (network, denoiser, times, decoder, generator, boundWeight, steps);
         int n = x0.Shape[0];
-        var drawn = times.Draw(n, generator);
-        (Times, Densities) = ([.. drawn.Select(d => d.Time)], [.. drawn.Select(d => d.Density)]);
-        var table = new double[n * ColumnCount];
-        for (int i = 0; i < n; i++)
-            Fill(table.AsSpan(i * ColumnCount, ColumnCount), denoiser, drawn[i].Time, drawn[i].Density);
-        Tensor[] inputs = [x0, Tensor.From(table, [n, ColumnCount], x0.Device)];
+        (_drawn, _table, Times, Densities) = (new (double, double)[n], new double[n * ColumnCount], new double[n], new double[n]);
+        Tensor[] inputs = [x0, Tensor.Empty([n, ColumnCount], x0.Device)];
         Inputs = labels is null ? inputs : [.. inputs, labels];
+        Redraw();
     }
 
     /// <summary>T.</summary>
     public int Steps { get; }
 
-    /// <summary>The times that were drawn, one for each sample.</summary>
-    public IReadOnlyList<double> Times { get; }
+    /// <summary>The times that were drawn last, one for each sample.</summary>
+    public double[] Times { get; }
 
     /// <summary>The density of each of them.</summary>
-    public IReadOnlyList<double> Densities { get; }
+    public double[] Densities { get; }
 
     /// <summary>x_0, [n, 16] numbers of each sample that its time decides, and labels where there are any.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <inheritdoc/>
+    public override void Redraw()
+    {
+        _times.Draw(_drawn, _generator);
+        for (int i = 0; i < _drawn.Length; i++)
+        {
+            (Times[i], Densities[i]) = _drawn[i];
+            Fill(_table.AsSpan(i * ColumnCount, ColumnCount), _denoiser, Times[i], Densities[i]);
+        }
+        Inputs[1].CopyFrom(_table);
+    }
 
     /// <returns>x_0, x_t, the noise, the numbers of each sample, and labels where there are any.</returns>
     /// <inheritdoc/>

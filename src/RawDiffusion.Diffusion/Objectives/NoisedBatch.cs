@@ -12,10 +12,11 @@ public sealed class NoisedBatch : TrainingBatch
     private readonly DiscreteSchedule _schedule;
     private readonly Generator _generator;
     private readonly Parameterisation _parameterisation;
+    private readonly Tensor _steps;
 
     /// <param name="x0">A batch of data [n, ...].</param>
     /// <param name="labels">What the network is told besides: Int32 [n] for classes, images for a network of those, else null.</param>
-    /// <param name="generator">Draws the steps, here, and the noise.</param>
+    /// <param name="generator">Draws the steps, at once, and the noise.</param>
     /// <exception cref="ArgumentException">The network says something else: the error of a score has no useful scale of its own.</exception>
     public NoisedBatch(
         ConditionalNetwork network, DiscreteSchedule schedule, Tensor x0, Tensor? labels, Generator generator,
@@ -24,12 +25,16 @@ public sealed class NoisedBatch : TrainingBatch
         if (parameterisation is not (Parameterisation.Epsilon or Parameterisation.X0 or Parameterisation.Velocity))
             throw new ArgumentException($"L_simple is for networks that say Epsilon, X0 or Velocity, not {parameterisation}; {nameof(ContinuousBatch)} knows all.");
         (_network, _schedule, _generator, _parameterisation) = (network, schedule, generator, parameterisation);
-        var steps = Tensor.From(schedule.DrawSteps(x0.Shape[0], generator), [x0.Shape[0]], x0.Device);
-        Inputs = labels is null ? [x0, steps] : [x0, steps, labels];
+        _steps = Tensor.EmptyInt32([x0.Shape[0]], x0.Device);
+        Inputs = labels is null ? [x0, _steps] : [x0, _steps, labels];
+        Redraw();
     }
 
     /// <summary>x_0, the steps and, where there are classes, the labels.</summary>
     public override IReadOnlyList<Tensor> Inputs { get; }
+
+    /// <inheritdoc/>
+    public override void Redraw() => _steps.CopyFrom(_schedule.DrawSteps(_steps.Count, _generator));
 
     /// <returns>x_t, the network's times, what it should say and, where there are classes, the labels.</returns>
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using RawDiffusion.Backends;
 using RawDiffusion.Diffusion.Processes;
 
 namespace RawDiffusion.Diffusion.Objectives;
@@ -27,34 +28,29 @@ public abstract class TimeSampler
     public abstract (double Time, double Density) At(double u);
 
     /// <summary>n times, each of the density on its own.</summary>
-    public (double Time, double Density)[] Draw(int n, Generator generator, TimeSpread spread = TimeSpread.Even) =>
-        Array.ConvertAll(Numbers(n, generator, spread), At);
+    public (double Time, double Density)[] Draw(int n, Generator generator, TimeSpread spread = TimeSpread.Even)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
+        var times = new (double, double)[n];
+        Draw(times, generator, spread);
+        return times;
+    }
+
+    /// <summary>Fills memory with times, each of the density on its own.</summary>
+    public void Draw(Span<(double Time, double Density)> times, Generator generator, TimeSpread spread = TimeSpread.Even)
+    {
+        var numbers = new SpreadNumbers(times.Length, generator, spread);
+        for (int i = 0; i < times.Length; i++)
+            times[i] = At(numbers[i]);
+    }
 
     /// <summary>n numbers, each uniform in (0, 1).</summary>
     /// <exception cref="ArgumentOutOfRangeException">n is less than 1.</exception>
     public static double[] Numbers(int n, Generator generator, TimeSpread spread)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
-        int drawn = spread switch
-        {
-            TimeSpread.Even => 1,
-            TimeSpread.Antithetic => (n + 1) / 2,
-            TimeSpread.Independent => n,
-            _ => throw new ArgumentOutOfRangeException(nameof(spread), $"unknown spread {spread}"),
-        };
-        double[] u = Array.ConvertAll(
-            Tensor.RandInt(generator, 0, Resolution, [drawn], Device.Reference).ToInt32Array(), value => (value + 0.5) / Resolution);
-        var numbers = new double[n];
-        for (int i = 0; i < n; i++)
-        {
-            numbers[i] = spread switch
-            {
-                TimeSpread.Even => (i + u[0]) / n,
-                TimeSpread.Antithetic => i % 2 == 0 ? u[i / 2] : 1 - u[i / 2],
-                _ => u[i],
-            };
-        }
-        return numbers;
+        var numbers = new SpreadNumbers(n, generator, spread);
+        return [.. Enumerable.Range(0, n).Select(i => numbers[i])];
     }
 
     /// <summary>Equally likely times from a first with noise on.</summary>
@@ -87,6 +83,37 @@ public abstract class TimeSampler
     private static double CheckFirst(ForwardProcess process, double first) => first < process.EndTime && process.Sigma(first) > 0
         ? process.EndTime
         : throw new ArgumentException($"times of {process.Name} are drawn from one with noise to {process.EndTime}; the first cannot be {first}");
+
+    /// <summary>The uniform numbers of a batch's times.</summary>
+    private readonly struct SpreadNumbers
+    {
+        private readonly int _n;
+        private readonly TimeSpread _spread;
+        private readonly PhiloxState _drawn;
+        private readonly double _first;
+
+        public SpreadNumbers(int n, Generator generator, TimeSpread spread)
+        {
+            (_n, _spread) = (n, spread);
+            _drawn = generator.Next(spread switch
+            {
+                TimeSpread.Even => 1,
+                TimeSpread.Antithetic => (n + 1) / 2,
+                TimeSpread.Independent => n,
+                _ => throw new ArgumentOutOfRangeException(nameof(spread), $"unknown spread {spread}"),
+            });
+            _first = Uniform(0);
+        }
+
+        public double this[int i] => _spread switch
+        {
+            TimeSpread.Even => (i + _first) / _n,
+            TimeSpread.Antithetic => i % 2 == 0 ? Uniform(i / 2) : 1 - Uniform(i / 2),
+            _ => Uniform(i),
+        };
+
+        private double Uniform(int i) => (Philox.Integer(_drawn, i, Resolution) + 0.5) / Resolution;
+    }
 
     private sealed class UniformTimes(double first, double last) : TimeSampler
     {

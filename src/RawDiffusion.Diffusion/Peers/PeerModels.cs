@@ -55,9 +55,14 @@ public static class PeerModels
         var optimizer = new AdamW(model.NamedParameters(), 1e-4);
         var state = new TrainingState(model, WeightFiles.UNet(model), optimizer, clipAndAverage ? new Ema(model) : null, ("noise", generator));
         var forward = DiffusionModel.InPrecision(model.Forward, precision);
+        TrainingBatch? noised = null;
         return new Trainer(
             state, new TrainingConfig { Steps = int.MaxValue, Batch = batch, LearningRate = 1e-4, ClipNorm = clipAndAverage ? 1 : null },
-            (_, _) => new NoisedBatch(forward, schedule, x0, null, generator))
+            (_, _) =>
+            {
+                noised?.Redraw();
+                return noised ??= new NoisedBatch(forward, schedule, x0, null, generator).KeepForever();
+            })
         { Records = records };
     }
 
@@ -67,10 +72,8 @@ public static class PeerModels
     {
         var (model, schedule, state, noise) = Toy(device);
         var data = new PointData("eight-gaussians", new EightGaussians());
-        return new Trainer(
-            state, new TrainingConfig { Steps = int.MaxValue, Batch = batch },
-            (first, count) => new NoisedBatch(model.Forward, schedule, data.Draw(first, count, 0, device).X, null, noise))
-        { Records = records };
+        var batches = new DataBatches(data, 0, device, samples => new NoisedBatch(model.Forward, schedule, samples.X, null, noise));
+        return new Trainer(state, new TrainingConfig { Steps = int.MaxValue, Batch = batch }, batches.Next) { Records = records };
     }
 
     /// <summary>The same as one kernel that makes many steps in a launch; null where the device cannot.</summary>

@@ -78,7 +78,7 @@ public sealed class DiscreteSchedule
     internal static void SpreadSteps(int steps, Span<int> drawn, Generator generator)
     {
         const int Resolution = 1 << 24;
-        double u = Tensor.RandInt(generator, 0, Resolution, [1], Device.Reference).ToInt32Array()[0] / (double)Resolution;
+        double u = Philox.Integer(generator.Next(1), 0, Resolution) / (double)Resolution;
         for (int i = 0; i < drawn.Length; i++)
             drawn[i] = (int)(steps * (i + u) / drawn.Length);
     }

@@ -95,7 +95,7 @@ public sealed class BinomialDigitsStudy : Study
         var generator = new Generator(0, RandomStreams.Noise);
         Trainer.Fit(
             TrainingState.New(network, WeightFiles.Plain(network), training, ("noise", generator)), training,
-            (first, count) => new MarkovBatch<Bernoulli>(chain, reverse, data.Draw(first, count, 0, context.Device).X, generator),
+            new DataBatches(data, 0, context.Device, samples => new MarkovBatch<Bernoulli>(chain, reverse, samples.X, generator)).Next,
             context.Reporter, data.Name, context.Stop);
         return network;
     }

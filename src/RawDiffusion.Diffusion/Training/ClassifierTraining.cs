@@ -31,7 +31,7 @@ public static class ClassifierTraining
     /// <summary>Labelled images and the cross-entropy of what the classifier says of them.</summary>
     /// <param name="kind">Which of the data's labels it is to tell.</param>
     public static BatchSource Batches(ConvClassifier model, ITrainingData data, ulong seed, Backend device, int kind = 0) =>
-        (first, count) => new LabelledBatch(model, data.Draw(first, count, seed, device), kind);
+        new DataBatches(data, seed, device, samples => new LabelledBatch(model, samples, kind)).Next;
 
     /// <summary>Trains a classifier to judge samples by.</summary>
     /// <param name="kind">Which of the data's labels it is to tell.</param>
@@ -61,12 +61,9 @@ public static class ClassifierTraining
         var state = TrainingState.New(model, WeightFiles.Plain(model), training, ("noise", generator));
         // The end of a process tells nothing, its first thousandth is clean.
         var times = TimeSampler.Uniform(process, 1e-3 * process.EndTime);
-        BatchSource batches = (first, count) =>
-        {
-            var batch = data.Draw(first, count, seed, device);
-            return new NoisedClassesBatch(model.Forward, process, batch.X, batch.Labels!, times, generator);
-        };
-        Trainer.Fit(state, training, batches, reporter, "classifier", stop);
+        var batches = new DataBatches(
+            data, seed, device, samples => new NoisedClassesBatch(model.Forward, process, samples.X, samples.Labels!, times, generator));
+        Trainer.Fit(state, training, batches.Next, reporter, "classifier", stop);
         return model;
     }
 
@@ -105,11 +102,16 @@ public static class ClassifierTraining
     internal static int Right(Tensor logits, Tensor labels) =>
         logits.ArgMax(1).ToInt32Array().Zip(labels.ToInt32Array()).Count(pair => pair.First == pair.Second);
 
-    private static Tensor LabelsOf(Batch batch, int kind) => kind == 0 ? batch.Labels! : batch.Attributes!.Slice(1, kind, 1).Reshape(batch.X.Shape[0]);
+    private static Tensor LabelsOf(Batch batch, int kind) => kind == 0 ? batch.Labels! : Column(batch.Attributes!, kind);
+
+    private static Tensor Column(Tensor attributes, int kind) => attributes.Slice(1, kind, 1).Reshape(attributes.Shape[0]);
 
     private sealed class LabelledBatch(ConvClassifier model, Batch batch, int kind) : TrainingBatch
     {
-        public override IReadOnlyList<Tensor> Inputs { get; } = [batch.X, LabelsOf(batch, kind)];
+        public override IReadOnlyList<Tensor> Inputs { get; } = [batch.X, kind == 0 ? batch.Labels! : batch.Attributes!];
+
+        /// <returns>The images and the labels of the kind.</returns>
+        public override IReadOnlyList<Tensor> Draw(IReadOnlyList<Tensor> inputs) => [inputs[0], kind == 0 ? inputs[1] : Column(inputs[1], kind)];
 
         public override Tensor Loss(IReadOnlyList<Tensor> drawn) => F.CrossEntropy(model.Forward(drawn[0]), drawn[1]);
     }

@@ -114,15 +114,15 @@ public sealed class DiffusionRun
             var earlier = resumed ? _config.History : [];
             _folder.WriteConfig(_config with { History = [.. earlier, RunStart.Now(state.Step) with { Fused = fused is not null }] });
         }
-        var end = session.Train(
-            (first, count) =>
+        BatchSource batches = _model.Labels is null
+            ? new DataBatches(_data, _config.Seed, _device, samples => objective.Batch(samples.X, null)).Next
+            : (first, count) =>
             {
                 // Labels are looked at on their way, which must not wait for the device.
-                var batch = _data.Draw(first, count, _config.Seed, _model.Labels is null ? _device : Device.Cpu);
-                var labels = _model.Labels is null ? null : Told(batch, labelDropout);
-                return objective.Batch(batch.X.To(_device), labels);
-            },
-            _reporter, stop, () => Preview(state), fused);
+                var batch = _data.Draw(first, count, _config.Seed, Device.Cpu);
+                return objective.Batch(batch.X.To(_device), Told(batch, labelDropout));
+            };
+        var end = session.Train(batches, _reporter, stop, () => Preview(state), fused);
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
         try

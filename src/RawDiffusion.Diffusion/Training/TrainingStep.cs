@@ -23,6 +23,7 @@ internal sealed class TrainingStep : IDisposable
     private readonly TrainingConfig _config;
     private readonly Tensor _loss;
     private readonly ScalarTrace _losses, _gradientNorms;
+    private readonly StepOutcome[] _outcomes = new StepOutcome[MostUnknown];
     private readonly bool _looksAtOnce;
     private readonly Tensor[]? _inputs;
     private readonly StepGraph? _graph;
@@ -73,12 +74,13 @@ internal sealed class TrainingStep : IDisposable
     }
 
     /// <summary>What has come of the steps since the last call, the oldest first. Waits for the device.</summary>
+    /// <returns>Memory that the next call uses again.</returns>
     /// <exception cref="DivergedException">A loss or a gradient was not finite. The weights are spoilt.</exception>
-    public StepOutcome[] Take()
+    public ReadOnlySpan<StepOutcome> Take()
     {
         var losses = _losses.Take();
         var gradientNorms = _gradientNorms.Take();
-        var outcomes = new StepOutcome[losses.Length];
+        var outcomes = _outcomes.AsSpan(0, losses.Length);
         for (int i = 0; i < outcomes.Length; i++)
         {
             int step = _state.Step - outcomes.Length + i + 1;

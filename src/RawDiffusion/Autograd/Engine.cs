@@ -195,19 +195,12 @@ internal static class Engine
     /// <summary>What a backward pass computes on the way dies with this scope; the gradients pass to the scope around it.</summary>
     private static void RunInScope(Function node, Tensor gradOutput, Span<Tensor?> slots)
     {
-        var scope = MemoryScope.Enter();
-        try
+        using var scope = new MemoryScope();
+        node.RunBackward(gradOutput, slots);
+        foreach (var gradient in slots)
         {
-            node.RunBackward(gradOutput, slots);
-            foreach (var gradient in slots)
-            {
-                if (gradient is not null && scope.Keep(gradient.Storage))
-                    gradient.Storage.IsTransient = true;
-            }
-        }
-        finally
-        {
-            scope.Leave();
+            if (gradient is not null && scope.Keep(gradient.Storage))
+                gradient.Storage.IsTransient = true;
         }
     }
 

@@ -21,7 +21,7 @@ public abstract class Storage(Backend backend)
     public int Version { get; internal set; }
 
     /// <summary>The scope that will hand this storage back, or null if it lives until it is garbage.</summary>
-    internal MemoryScope? Owner { get; set; }
+    internal MemoryScope.Frame? Owner { get; set; }
 
     /// <summary>Number of gradients of running backward passes that use this storage.</summary>
     internal int Holds { get; set; }

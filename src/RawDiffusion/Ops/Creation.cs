@@ -156,6 +156,14 @@ public partial class Tensor
         MarkChanged();
     }
 
+    /// <inheritdoc cref="CopyFrom(ReadOnlySpan{float})"/>
+    public void CopyFrom(ReadOnlySpan<double> values)
+    {
+        ExpectCount(values.Length, Shape);
+        Device.Upload(values, ExpectFloat("copyFrom").Storage);
+        MarkChanged();
+    }
+
     /// <summary>Replaces the contents of an Int32 tensor.</summary>
     /// <inheritdoc cref="CopyFrom(Tensor)"/>
     public void CopyFrom(ReadOnlySpan<int> values)

@@ -1,4 +1,5 @@
 using RawDiffusion.Backends.Cuda;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Objectives;
 using RawDiffusion.Diffusion.Processes;
@@ -7,6 +8,7 @@ using RawDiffusion.Diffusion.Training.Configuration;
 using RawDiffusion.Nn;
 using RawDiffusion.Optim;
 using RawDiffusion.PtxEmulator.Driver;
+using RawDiffusion.Tests.Diffusion.Training;
 
 namespace RawDiffusion.Tests;
 
@@ -67,6 +69,57 @@ public sealed class IdleGpuTests : IDisposable
             losses.Add(loss);
             losses.Add(optimizer.GradientNorm);
         }
+    }
+
+    /// <summary>Data, times and noise, whatever is learned: nothing is allocated, and the host waits only to read the losses, 50 at a time.</summary>
+    [SkippableTheory]
+    [InlineData("{}")]
+    [InlineData("""{ "process": { "parameterisation": "velocity" }, "training": { "accumulate": 2 } }""")]
+    [InlineData("""{ "process": { "learnVariance": true } }""")]
+    [InlineData("""{ "process": { "schedule": "flow", "parameterisation": "flow-velocity" }, "sampling": { "sampler": "euler" } }""")]
+    [InlineData("""{ "process": { "parameterisation": "preconditioned" }, "training": { "weight": "edm", "times": "log-snr" } }""")]
+    public void A_warm_step_of_a_preset_allocates_nothing(string settings)
+    {
+        TestNvrtc.Require();
+        var config = Presets.Find("eight-gaussians").Config.With(TinyRun.Json(settings));
+        config.Check();
+        var points = new PointData("eight-gaussians", new EightGaussians());
+        var model = DiffusionModel.Create(config with { Data = config.Data with { Shape = [2], StandardDeviation = 1.4 } }, _device.Value);
+        ExpectNothing(config.Training, model, points);
+    }
+
+    /// <summary>Images are gathered on the device: what is sent are their indices, which nobody reads back.</summary>
+    [SkippableFact]
+    public void A_warm_step_of_images_allocates_nothing()
+    {
+        TestNvrtc.Require();
+        const int Size = 8, Count = 5000;
+        var config = Presets.Find("mnist").Config.With(TinyRun.Json("""{ "model": { "unet2d": { "dropout": 0.1 } } }"""));
+        var images = new LabelledImages(new byte[Count * Size * Size], new byte[Count], Size, Size, channels: 1, classes: 1);
+        var data = new ImageData("black", new LabelKind("class", ["black"]), images, images);
+        config = config with { Data = config.Data with { Shape = [Size, Size, 1], StandardDeviation = 1 } };
+        var model = DiffusionModel.Create(config with { Model = DiffusionModel.Fit(config) }, _device.Value);
+        ExpectNothing(config.Training with { Batch = 4 }, model, data);
+    }
+
+    private void ExpectNothing(TrainingConfig training, DiffusionModel model, ITrainingData data)
+    {
+        const int Steps = 100, MostUnknown = 50;
+        var noise = new Generator(2);
+        var state = TrainingState.New(model.Network, model.Files, training, [.. model.Generators, ("noise", noise)]);
+        var objective = new TrainingObjective(training, model, noise, _device.Value);
+        var batches = new DataBatches(data, 0, _device.Value, samples => objective.Batch(samples.X, null));
+        using var trainer = new Trainer(state, training, batches.Next);
+        // Until every piece of the pinned memory that inputs are sent from is there: three of 4 MB, and 6 to 36 KB of inputs a step.
+        for (int i = 0; i < 2205; i++)
+            trainer.RunStep();
+        long waits = _driver.Waits, launches = _driver.Launches, before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < Steps; i++)
+            trainer.RunStep();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        // Losses and gradient norms; and once, if that much is sent, a piece of pinned memory is come round to again.
+        Assert.InRange(_driver.Waits - waits, 2 * Steps / MostUnknown, 2 * Steps / MostUnknown + 1);
+        Assert.InRange(_driver.Launches - launches, 0, Steps);
     }
 
     /// <summary>Losses are read when they are logged, every tenth step here, and at least every 50 steps.</summary>

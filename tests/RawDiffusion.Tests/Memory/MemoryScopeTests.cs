@@ -105,6 +105,38 @@ public class MemoryScopeTests
         Assert.Null(MemoryScope.Current);
     }
 
+    /// <summary>What an ended scope referred to serves the next one, which must not be taken for it.</summary>
+    [Fact]
+    public void AnEndedScopeHasNothingToDoWithTheNext()
+    {
+        var ended = new MemoryScope();
+        ended.Dispose();
+        Tensor x;
+        using (new MemoryScope())
+        {
+            x = Constant(1, 2);
+            ended.Keep(x);
+            ended.Dispose();
+            Assert.Equal([1, 2], x.ToArray());
+        }
+        Assert.Throws<ObjectDisposedException>(() => x.ToArray());
+    }
+
+    [Fact]
+    public void AWarmScopeAllocatesNothing()
+    {
+        void Nested()
+        {
+            using var outer = new MemoryScope();
+            using var inner = new MemoryScope();
+        }
+
+        Nested();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Nested();
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
     [Fact]
     public void AScopeEndsOnTheThreadThatBeganIt()
     {
@@ -212,7 +244,7 @@ public class MemoryScopeTests
     [InlineData(true)]
     public void BackwardHandsBackNothingThatTheUserHolds(bool insideAScope)
     {
-        using var scope = insideAScope ? new MemoryScope() : null;
+        using var scope = insideAScope ? new MemoryScope() : default;
         Tensor x = Constant(1, 2).RequireGrad(), constant = Constant(3, 4), seed = Constant(1, 10);
         var h = x * constant;
         var view = h.Reshape(2, 1);

@@ -119,7 +119,7 @@ public class MaskConditioningTests
 
         public ITrainingData HeldOut => this;
 
-        public Batch Draw(long first, int count, ulong seed, RawDiffusion.Backends.Backend? device = null) => new(
-            Tensor.Rand(new Generator(seed, 9, (ulong)first), [count, 1, 1, 1], -1, 1, device).BroadcastTo([count, 8, 8, 1]));
+        public void Fill(Batch batch, long first, ulong seed) => batch.X.CopyFrom(
+            Tensor.Rand(new Generator(seed, 9, (ulong)first), [batch.X.Shape[0], 1, 1, 1], -1, 1, batch.X.Device).BroadcastTo(batch.X.Shape));
     }
 }

@@ -106,6 +106,9 @@ public class BoundEstimatesTests
             // 1,000 expected of each; the standard deviation is at most that of pairs that always agree, 43.
             Assert.All(counts, count => Assert.InRange(count, 1000 - 170, 1000 + 170));
         }
+        double[] alone = TimeSampler.Numbers(7, new Generator(1, offset: 5), TimeSpread.Independent);
+        var integers = Tensor.RandInt(new Generator(1, offset: 5), 0, 1 << 24, [7], Device.Cpu).ToInt32Array();
+        Assert.Equal(integers.Select(value => (value + 0.5) / (1 << 24)), alone);
         double[] pairs = TimeSampler.Numbers(7, new Generator(1), TimeSpread.Antithetic);
         Assert.Equal(1, pairs[0] + pairs[1], 1e-12);
         Assert.Equal(1, pairs[4] + pairs[5], 1e-12);

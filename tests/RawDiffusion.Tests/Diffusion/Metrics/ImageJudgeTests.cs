@@ -92,9 +92,10 @@ public class ImageJudgeTests
 
         public ITrainingData HeldOut => new HalvesData(stream + 1);
 
-        public Batch Draw(long first, int count, ulong seed, Backend? device = null)
+        public void Fill(Batch batch, long first, ulong seed)
         {
             const int PerSample = Size * Size;
+            int count = batch.X.Shape[0];
             float[] pixels = new float[count * PerSample];
             int[] labels = new int[count];
             for (int n = 0; n < count; n++)
@@ -104,7 +105,8 @@ public class ImageJudgeTests
                 for (int i = 0; i < PerSample; i++)
                     pixels[n * PerSample + i] = noise[i] - (i % Size / (Size / 2) == labels[n] ? 0 : 1);
             }
-            return new Batch(Tensor.From(pixels, [count, Size, Size, 1], device), Tensor.From(labels, [count], device));
+            batch.X.CopyFrom(pixels);
+            batch.Labels!.CopyFrom(labels);
         }
     }
 }
