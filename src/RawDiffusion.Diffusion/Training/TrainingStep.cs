@@ -102,7 +102,7 @@ internal sealed class TrainingStep : IDisposable
         for (int part = 0; part < _config.Accumulate; part++)
         {
             using var inner = new MemoryScope();
-            var loss = _batch.Loss(drawn, part * size, size);
+            var loss = _config.Accumulate > 1 ? _batch.Loss(drawn, part * size, size) : _batch.Loss(drawn);
             if (_config.Accumulate > 1)
                 loss /= _config.Accumulate;
             if (_looksAtOnce)

@@ -24,8 +24,8 @@ public static class Safetensors
     }
 
     /// <summary>
-    /// Writes tensors under their names: Float32 as F32, Float64 as F64, Int32 as I32. The file appears whole or not at all.
-    /// The data are in the order given, but for eight-byte types, which come first so that every tensor is aligned.
+    /// Writes tensors under their names: Float32 as F32, Float64 as F64, BFloat16 as BF16, Int32 as I32. The file appears whole or not at
+    /// all. The data are in the order given, but for wider types, which come before narrower ones so that every tensor is aligned.
     /// </summary>
     /// <exception cref="ArgumentException">A name comes twice, is not valid Unicode, or is the reserved "__metadata__".</exception>
     public static void Save(string path, IEnumerable<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null) =>
@@ -33,7 +33,7 @@ public static class Safetensors
 
     internal static void Write(Stream stream, IEnumerable<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
-        var ordered = tensors.OrderByDescending(static item => item.Tensor.DType == DType.Float64).ToArray();
+        var ordered = tensors.OrderByDescending(static item => item.Tensor.DType.Size()).ToArray();
         var entries = new SafetensorsEntry[ordered.Length];
         var names = new HashSet<string>(StringComparer.Ordinal) { SafetensorsHeader.MetadataKey };
         long offset = 0;
@@ -45,7 +45,7 @@ public static class Safetensors
                 string fault = name == SafetensorsHeader.MetadataKey ? "reserved" : "given to two tensors";
                 throw new ArgumentException($"Safetensors.Save: the name {FileFormatException.Quote(name)} is {fault}.");
             }
-            string dtype = tensor.DType switch { DType.Float32 => "F32", DType.Float64 => "F64", _ => "I32" };
+            string dtype = tensor.DType switch { DType.Float32 => "F32", DType.Float64 => "F64", DType.BFloat16 => "BF16", _ => "I32" };
             long length = (long)tensor.Count * SafetensorsHeader.ElementSize(dtype);
             entries[i] = new SafetensorsEntry(name, dtype, Array.ConvertAll(tensor.Shape.ToArray(), static extent => (long)extent), offset, length);
             offset += length;
@@ -65,6 +65,9 @@ public static class Safetensors
                 break;
             case DType.Float64:
                 WriteLittleEndian<double>(stream, tensor.ToDoubleArray());
+                break;
+            case DType.BFloat16:
+                WriteLittleEndian<ushort>(stream, Array.ConvertAll(tensor.ToArray(), BFloat16.Round));
                 break;
             default:
                 WriteLittleEndian<int>(stream, tensor.ToInt32Array());

@@ -7,6 +7,10 @@ namespace RawDiffusion.Nn;
 /// </summary>
 public sealed class GroupNorm(int groups, int channels, double eps = 1e-5, bool silu = false, Backend? device = null) : Layer
 {
+    private readonly int _groups = groups >= 1 && channels % groups == 0
+        ? groups
+        : throw new ArgumentException($"GroupNorm: {channels} channels cannot be cut into {groups} groups.");
+
     /// <summary>[channels].</summary>
     public Parameter Weight { get; } = Init.Ones([channels], device);
 
@@ -14,7 +18,7 @@ public sealed class GroupNorm(int groups, int channels, double eps = 1e-5, bool 
     public Parameter Bias { get; } = Init.Zeros([channels], device);
 
     public override Tensor Forward(Tensor x) =>
-        silu ? F.GroupNormSilu(x, groups, Weight, Bias, eps) : F.GroupNorm(x, groups, Weight, Bias, eps);
+        silu ? F.GroupNormSilu(x, _groups, Weight, Bias, eps) : F.GroupNorm(x, _groups, Weight, Bias, eps);
 
-    protected override string Describe() => $"{groups} groups of {Weight.Count} channels{(silu ? ", SiLU" : "")}";
+    protected override string Describe() => $"{_groups} groups of {Weight.Count} channels{(silu ? ", SiLU" : "")}";
 }

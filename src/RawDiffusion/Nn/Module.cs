@@ -159,7 +159,7 @@ public abstract class Module
 
     private static void Write(Parameter parameter, Tensor value)
     {
-        parameter.Device.Copy(value.To(parameter.Device).Storage, parameter.Storage);
+        parameter.Device.Copy(value.To(parameter.Device).To(parameter.DType).Storage, parameter.Storage);
         parameter.Storage.Version++;
     }
 

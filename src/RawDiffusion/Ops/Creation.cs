@@ -138,8 +138,10 @@ public partial class Tensor
     /// <see cref="Optim.StepGraph"/>. A backward pass over an operation that read the old contents is refused.
     /// </summary>
     /// <exception cref="ArgumentException">Another shape, type or device.</exception>
+    /// <exception cref="InvalidOperationException">This tensor was computed with a history, which would be that of the old contents.</exception>
     public void CopyFrom(Tensor source)
     {
+        ExpectNoHistory();
         ExpectSameDevice("copyFrom", this, source);
         if (source.Shape != Shape || source.DType != DType)
             throw new ArgumentException($"copyFrom: {source.DType} {source.Shape} does not fit {DType} {Shape}.");
@@ -151,6 +153,7 @@ public partial class Tensor
     /// <inheritdoc cref="CopyFrom(Tensor)"/>
     public void CopyFrom(ReadOnlySpan<float> values)
     {
+        ExpectNoHistory();
         ExpectCount(values.Length, Shape);
         Device.Upload(values, ExpectFloat("copyFrom").Storage);
         MarkChanged();
@@ -159,6 +162,7 @@ public partial class Tensor
     /// <inheritdoc cref="CopyFrom(ReadOnlySpan{float})"/>
     public void CopyFrom(ReadOnlySpan<double> values)
     {
+        ExpectNoHistory();
         ExpectCount(values.Length, Shape);
         Device.Upload(values, ExpectFloat("copyFrom").Storage);
         MarkChanged();
@@ -168,6 +172,7 @@ public partial class Tensor
     /// <inheritdoc cref="CopyFrom(Tensor)"/>
     public void CopyFrom(ReadOnlySpan<int> values)
     {
+        ExpectNoHistory();
         ExpectCount(values.Length, Shape);
         Device.Upload(values, ExpectInt32("copyFrom").Storage);
         MarkChanged();
@@ -208,6 +213,12 @@ public partial class Tensor
     internal Tensor ExpectParameter(string operation, string role) => DType == Device.FloatType
         ? AliveFor(operation)
         : throw new ArgumentException($"{operation}: the {role} {Shape} is {DType.Name()}; it has to be {Device.FloatType.Name()}, whatever flows through the layer.");
+
+    private void ExpectNoHistory()
+    {
+        if (Producer is not null)
+            throw new InvalidOperationException($"copyFrom: this tensor of shape {Shape} was computed by {Producer.Name} with a history. Replace the contents of a leaf, or compute it under NoGrad.");
+    }
 
     private static void ExpectCount(int count, Shape shape)
     {

@@ -15,7 +15,7 @@ public abstract class AdamOptimizer : Optimizer
     {
         if (beta1 is not (>= 0 and < 1) || beta2 is not (>= 0 and < 1))
             throw new ArgumentOutOfRangeException(nameof(beta1), $"Adam's betas must lie in [0, 1), not {beta1} and {beta2}.");
-        (Beta1, Beta2, Epsilon, WeightDecay, _decoupled) = (beta1, beta2, epsilon, weightDecay, decoupled);
+        (Beta1, Beta2, Epsilon, WeightDecay, _decoupled) = (beta1, beta2, ExpectNotNegative(epsilon, "epsilon"), weightDecay, decoupled);
         _m = Arena.NewStorage();
         _v = Arena.NewStorage();
     }
@@ -26,7 +26,11 @@ public abstract class AdamOptimizer : Optimizer
 
     public double Epsilon { get; }
 
-    public double WeightDecay { get; set; }
+    public double WeightDecay
+    {
+        get;
+        set => field = ExpectNotNegative(value, "weight decay");
+    }
 
     /// <summary>The running average of the gradient, in the arena's layout.</summary>
     internal Storage FirstMoment => _m;

@@ -89,11 +89,14 @@ internal sealed class ArenaLayout
                 report.Unexpected(key);
         }
         report.ThrowIfAny(strict: true);
+        int steps = step!.ToInt32Array()[0];
+        if (steps < 0)
+            throw new ArgumentException($"The state does not fit {owner}: {StepKey} is {steps}, and nobody has made less than 0 steps.");
         foreach (var (prefix, flat) in parts)
         {
             for (int i = 0; i < _parameters.Length; i++)
-                flat.Backend.Copy(state[$"{prefix}.{_parameters[i].Name}"].To(flat.Backend).Storage, Slice(flat, i));
+                flat.Backend.Copy(state[$"{prefix}.{_parameters[i].Name}"].To(flat.Backend).To(flat.DType).Storage, Slice(flat, i));
         }
-        return step!.ToInt32Array()[0];
+        return steps;
     }
 }

@@ -33,7 +33,12 @@ public abstract class Optimizer
     }
 
     /// <summary>Set it before each step to follow a <see cref="Schedule"/>.</summary>
-    public double LearningRate { get; set; }
+    /// <exception cref="ArgumentOutOfRangeException">It is negative or not finite.</exception>
+    public double LearningRate
+    {
+        get;
+        set => field = ExpectNotNegative(value, "learning rate");
+    }
 
     /// <summary>Number of steps taken.</summary>
     public int StepCount { get; internal set; }
@@ -124,6 +129,11 @@ public abstract class Optimizer
     /// <exception cref="ArgumentException">Names, shapes or types do not fit; the message lists which.</exception>
     public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state) =>
         StepCount = Arena.Layout.ImportState(GetType().Name, States(), state);
+
+    /// <summary>A hyper-parameter; a wrong one would spoil all weights at once and without a word.</summary>
+    private protected static double ExpectNotNegative(double value, string what) => value >= 0 && double.IsFinite(value)
+        ? value
+        : throw new ArgumentOutOfRangeException(nameof(value), $"The {what} of an optimizer must be finite and not negative, not {value}.");
 
     /// <summary>Counts a step that a recording is about to make, and gives the numbers of it.</summary>
     internal void BeginReplay(StepScalars scalars)

@@ -31,7 +31,11 @@ public sealed class Sgd : Optimizer
 
     public double Momentum { get; }
 
-    public double WeightDecay { get; set; }
+    public double WeightDecay
+    {
+        get;
+        set => field = ExpectNotNegative(value, "weight decay");
+    }
 
     public bool Nesterov { get; }
 

@@ -42,6 +42,21 @@ public class InPlaceChangeTests
         Assert.Equal([1, 1], _weight.Grad.Values());
     }
 
+    /// <summary>The derivative of exp reads what exp has made, which is no input of it.</summary>
+    [Fact]
+    public void WhatWasComputedCannotBeReplaced()
+    {
+        var y = _weight.Exp();
+        Assert.Contains("computed by exp", Assert.Throws<InvalidOperationException>(() => y.CopyFrom([0.0, 0])).Message);
+        Assert.Throws<InvalidOperationException>(() => y.CopyFrom(Exact.Constant(0, 0)));
+        y.Sum().Backward();
+        Assert.Equal(y.Values(), _weight.Grad.Values());
+        using var noGrad = new NoGrad();
+        _weight.Exp().CopyFrom([0.0, 0]);
+        _weight.CopyFrom([5.0, 6]);
+        Assert.Equal([5, 6], _weight.Values());
+    }
+
     [Fact]
     public void AnOptimizerStepIsSuchAChange()
     {

@@ -20,6 +20,16 @@ public class CpuPoolTests
         }
     }
 
+    /// <summary>The shape is one that a tensor may have, and other devices hold such tensors.</summary>
+    [Fact]
+    public void ATensorThatNoArrayHoldsIsRefusedWithTheLimit()
+    {
+        var error = Assert.Throws<NotSupportedException>(() => Tensor.Empty([CpuStorage.MaxLength + 1], new CpuBackend()));
+        Assert.Contains($"{CpuStorage.MaxLength:N0}", error.Message);
+        Assert.Throws<NotSupportedException>(() => Tensor.Empty([int.MaxValue], new CpuBackend()));
+        Assert.Equal(536_870_881, CpuStorage.MaxLength);
+    }
+
     [Fact]
     public void AtMostAnEighthOfABlockIsUnused()
     {

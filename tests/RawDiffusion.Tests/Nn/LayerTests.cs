@@ -86,6 +86,8 @@ public class LayerTests
     [Fact]
     public void Dropout_acts_in_training_only_and_keeps_the_mean()
     {
+        foreach (double p in (double[])[-0.1, 1.1, double.NaN])
+            Assert.Contains($"{p}", Assert.Throws<ArgumentOutOfRangeException>(() => new Dropout(p, Seeded)).Message);
         var dropout = new Dropout(0.25, Seeded);
         var x = Tensor.Ones([10_000]);
         var y = dropout.Forward(x).ToArray();
@@ -111,6 +113,8 @@ public class LayerTests
     public void Norms_start_as_plain_normalisation_with_PyTorchs_names()
     {
         var x = Tensor.From([1f, 2, 3, 6], [1, 1, 4]);
+        Assert.Contains("4 channels cannot be cut into 3 groups", Assert.Throws<ArgumentException>(() => new GroupNorm(3, 4)).Message);
+        Assert.Throws<ArgumentException>(() => new GroupNorm(0, 4));
         var (group, layer) = (new GroupNorm(2, 4, eps: 0), new LayerNorm(4, eps: 0));
 
         // Groups (1, 2) and (3, 6); the row 1, 2, 3, 6 has mean 3 and variance 3.5.

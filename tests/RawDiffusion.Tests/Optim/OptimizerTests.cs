@@ -9,6 +9,35 @@ public class OptimizerTests
     public static TheoryData<string> Devices => [.. Device.Names];
 
     [Theory]
+    [InlineData(-0.1)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void Numbers_that_would_spoil_the_weights_are_refused(double value)
+    {
+        var model = new Pair(Device.Cpu);
+        Assert.Contains("learning rate", Refused(() => new AdamW(model, value)));
+        Assert.Contains("epsilon", Refused(() => new AdamW(model, epsilon: value)));
+        Assert.Contains("weight decay", Refused(() => new Adam(model, weightDecay: value)));
+        Assert.Contains("weight decay", Refused(() => new Sgd(model, 0.1, weightDecay: value)));
+        var optimizer = new Sgd(model, 0.1);
+        Assert.Contains("learning rate", Refused(() => optimizer.LearningRate = value));
+        Assert.Equal(0.1, optimizer.LearningRate);
+
+        static string Refused(Action action) => Assert.Throws<ArgumentOutOfRangeException>(action).Message;
+    }
+
+    [Fact]
+    public void A_state_of_less_than_no_steps_is_refused_and_changes_nothing()
+    {
+        var optimizer = new AdamW(new Pair(Device.Cpu));
+        var state = optimizer.StateDict().ToDictionary(named => named.Key, named => named.Value.DType == DType.Int32
+            ? Tensor.From([-3], Shape.Scalar, Device.Cpu)
+            : Tensor.Ones(named.Value.Shape, Device.Cpu));
+        Assert.Contains("step is -3", Assert.Throws<ArgumentException>(() => optimizer.LoadStateDict(state)).Message);
+        Assert.All(optimizer.StateDict().Where(named => named.Key != "step"), named => Assert.All(named.Value.ToArray(), value => Assert.Equal(0, value)));
+    }
+
+    [Theory]
     [MemberData(nameof(Devices))]
     public void AdamW_moves_every_parameter_by_the_recurrence(string device)
     {

@@ -115,7 +115,7 @@ public sealed unsafe partial class CpuBackend
         float* total = F(sums), parts = F(sums) + results;
         Reduce<MaxReducer, V>(g, x, F(max));
         Elementwise(
-            g.Outer * chunks, Math.Max(1, ElementwiseGrain / 2 / (chunkRows * g.Inner)),
+            g.Outer * chunks, (int)Math.Max(1, ElementwiseGrain / 2 / ((long)chunkRows * g.Inner)),
             new SumExpColumnsBody<V>(x, F(max), parts, g.Reduce, g.Inner, chunkRows));
         Reduce<SumReducer, V>(new ReduceGeometry(g.Outer, chunks, g.Inner), parts, total);
         var same = new Shape(results);

@@ -22,9 +22,13 @@ internal sealed class CpuPool(Backend backend)
         }
     }
 
+    /// <exception cref="NotSupportedException">More elements than an array of bytes has room for.</exception>
     public CpuStorage Take(int length)
     {
+        if (length > CpuStorage.MaxLength)
+            throw new NotSupportedException($"A tensor on the cpu device has at most {CpuStorage.MaxLength:N0} elements, not {length:N0}: work in parts.");
         var (index, capacity) = SizeClass(length);
+        capacity = Math.Min(capacity, CpuStorage.MaxLength);
         lock (_lock)
         {
             if (_free[index] is { Count: > 0 } stack)

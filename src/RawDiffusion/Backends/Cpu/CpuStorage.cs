@@ -10,6 +10,9 @@ internal sealed unsafe class CpuStorage : Storage
 {
     private const int Alignment = 64;
 
+    /// <summary>Elements of the largest block: what an array of bytes has room for.</summary>
+    public static int MaxLength { get; } = (Array.MaxLength - Alignment) / sizeof(float);
+
     private readonly byte[] _memory;
     private readonly byte* _data;
 
