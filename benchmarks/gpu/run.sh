@@ -51,6 +51,11 @@ state=$out/steps.tsv
 [ -z "$(ls -A "$out")" ] || [ -f "$state" ] || wrong "$out is not empty and not of this script"
 touch "$state" || exit 2
 
+# Every step is a process of its own: without a cache of compiled kernels each would compile them again.
+if [ -z "${RAWDIFFUSION_CACHE:-}" ] && [ ! -w "${XDG_CACHE_HOME:-${HOME:-/nonexistent}}" ]; then
+    RAWDIFFUSION_CACHE=$(mktemp -d)
+    export RAWDIFFUSION_CACHE
+fi
 cut=0 begun=0 running=""
 trap '[ -z "$running" ] || kill "$running" 2> /dev/null; exit 130' INT TERM
 # entry NAME: the code (a number, "-" for what was not run) under which a step has ended, in this call or an earlier one.

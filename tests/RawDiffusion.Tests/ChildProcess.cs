@@ -14,6 +14,7 @@ internal static class ChildProcess
         "share-kernel-cache" => KernelCompilerTests.ShareCache(argument),
         "native-driver" => NativeCudaDriverTests.Everything(argument),
         "native-driver-errors" => NativeCudaDriverTests.Errors(argument),
+        "native-driver-context" => NativeCudaDriverTests.Contexts(argument),
         "native-driver-start" => NativeCudaDriverTests.Start(argument),
         "native-driver-libraries" => NativeCudaDriverTests.NewestLibraries(argument),
         "strict-operations" => StrictDriverTests.Operations(argument),

@@ -53,7 +53,7 @@ public static unsafe partial class Nvrtc
         if (nearest == 0)
         {
             throw new NotSupportedException($"NVRTC {Version} makes code for {prefix}{Architectures[0]} and newer, not for {target}: "
-                + "an older NVRTC is needed for this GPU (NVRTC 12 knows sm_50 to sm_90, NVRTC 13 sm_75 and newer).");
+                + $"an older NVRTC is needed for this GPU (NVRTC 12 knows sm_50 to sm_90, NVRTC 13 sm_75 and newer); name its folder in {SearchPlaces.Variable}.");
         }
         return new KernelTarget("compute_" + nearest);
     }

@@ -25,7 +25,7 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
     public NativeCudaDriver()
     {
         CudaLibraries.Driver.Load();
-        CheckStart(cuInit(0));
+        CheckStart(cuInit(0), nameof(cuInit));
         int version;
         Check(cuDriverGetVersion(&version), nameof(cuDriverGetVersion));
         if (version < OldestVersion)
@@ -99,7 +99,7 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
     public override CuContext RetainPrimaryContext(int device)
     {
         nint context;
-        Check(cuDevicePrimaryCtxRetain(&context, Ordinal(device)), nameof(cuDevicePrimaryCtxRetain));
+        CheckStart(cuDevicePrimaryCtxRetain(&context, Ordinal(device)), nameof(cuDevicePrimaryCtxRetain));
         return new CuContext(context);
     }
 
@@ -125,7 +125,7 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
             nint module;
             var result = cuModuleLoadDataEx(&module, start, 2, options, values);
             if (result != CudaResult.Success)
-                throw new CudaException(nameof(cuModuleLoadDataEx), result, $"{name}: {Explain(result)}. {Text(logStart)}".TrimEnd());
+                throw new CudaException(nameof(cuModuleLoadDataEx), result, $"{name}: {Explain(result)}. {Text(logStart)}".TrimEnd() + ModuleAdvice(result));
             return new CuModule(module);
         }
     }
@@ -223,26 +223,38 @@ public sealed unsafe partial class NativeCudaDriver : CudaDriver
             throw new CudaException(call, result, Explain(result), KernelName(function));
     }
 
-    private static void CheckStart(CudaResult result)
+    /// <summary>Checks what a process asks for first: where that fails, the machine has to be put right.</summary>
+    private static void CheckStart(CudaResult result, string call)
     {
-        string? advice = result switch
+        if (result == CudaResult.Success)
+            return;
+        string advice = result switch
         {
-            CudaResult.Success => null,
-            CudaResult.NoDevice => "there is no NVIDIA GPU"
+            CudaResult.NoDevice => ": there is no NVIDIA GPU"
                 + (Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES") is { } visible ? $", or CUDA_VISIBLE_DEVICES={visible} hides it" : ""),
-            CudaResult.SystemDriverMismatch => "libcuda and the loaded kernel module are of different versions: restart the machine, or in a container use the host's driver",
-            CudaResult.CompatNotSupportedOnDevice => "this is a libcuda for forward compatibility, which this GPU or its kernel module does not allow: "
+            CudaResult.OutOfMemory => ": other processes have taken its memory, nvidia-smi lists them",
+            CudaResult.DeviceUnavailable => ": another process has the GPU for itself (nvidia-smi shows its compute mode), or has broken it",
+            CudaResult.SystemDriverMismatch => ": libcuda and the loaded kernel module are of different versions: restart the machine, or in a container use the host's driver",
+            CudaResult.CompatNotSupportedOnDevice => ": this is a libcuda for forward compatibility, which this GPU or its kernel module does not allow: "
                 + "take the toolkit's folder compat out of LD_LIBRARY_PATH, or update the display driver",
-            CudaResult.SystemNotReady => "a service is not running that this machine needs: on one with NVSwitch the fabric manager (systemctl start nvidia-fabricmanager)",
-            CudaResult.MpsConnectionFailed => "the MPS server does not answer: start it, or unset CUDA_MPS_PIPE_DIRECTORY",
-            CudaResult.DeviceUnavailable => "another process has the GPU for itself (nvidia-smi shows its compute mode), or has broken it",
-            CudaResult.StubLibrary => "this is the toolkit's stub, which has no driver in it: take its folder out of the library path",
-            CudaResult.Unknown => "the kernel module does not answer: nvidia-smi or the system's log say more",
+            CudaResult.SystemNotReady => ": a service is not running that this machine needs: on one with NVSwitch the fabric manager (systemctl start nvidia-fabricmanager)",
+            CudaResult.MpsConnectionFailed => ": the MPS server does not answer: start it, or unset CUDA_MPS_PIPE_DIRECTORY",
+            CudaResult.StubLibrary => ": this is the toolkit's stub, which has no driver in it: take its folder out of the library path",
+            CudaResult.Unknown => ": the kernel module does not answer: nvidia-smi or the system's log say more",
             _ => "",
         };
-        if (advice is not null)
-            throw new CudaException(nameof(cuInit), result, $"{Explain(result)} ({CudaLibraries.Driver.Path}{(advice.Length > 0 ? "): " + advice : ")")}.");
+        throw new CudaException(call, result, $"{Explain(result)} ({CudaLibraries.Driver.Path}){advice}.");
     }
+
+    /// <summary>What to do about a module that the driver does not take; else nothing.</summary>
+    private static string ModuleAdvice(CudaResult result) => result switch
+    {
+        CudaResult.UnsupportedPtxVersion => $" The compiler is newer than the driver: update the display driver, or name the folder of an older NVRTC in {SearchPlaces.Variable}.",
+        CudaResult.JitCompilerNotFound => " The driver translates PTX by libnvidia-ptxjitcompiler, which is not installed here (in a container NVIDIA_DRIVER_CAPABILITIES must have"
+            + $" compute); an NVRTC that knows this GPU needs none, name its folder in {SearchPlaces.Variable}.",
+        CudaResult.JitCompilationDisabled => $" CUDA_DISABLE_PTX_JIT or CUDA_DISABLE_JIT is set: unset it, or name the folder of an NVRTC that knows this GPU in {SearchPlaces.Variable}.",
+        _ => "",
+    };
 
     private string KernelName(CuFunction function) => _functions.TryGetValue(function, out var entry) ? entry.Name : "a kernel";
 

@@ -20,6 +20,7 @@ public class DeviceTests
     {
         var driver = NativeCudaDriver.TryCreate(out _);
         Skip.If(driver is null, "this machine has no GPU");
+        TestNvrtc.Require();
         Assert.Contains("There is no device cuda:99", Assert.Throws<NotSupportedException>(() => CudaDevices.Open(99)).Message);
         Assert.Equal(driver.Name, CudaDevices.Open(0).Name);
     }

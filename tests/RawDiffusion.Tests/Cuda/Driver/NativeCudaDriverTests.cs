@@ -81,6 +81,8 @@ public sealed class NativeCudaDriverTests : IDisposable
         string expected = """
             cuDeviceGet: CUDA_ERROR_INVALID_DEVICE (101): device 666: explanation of 101
             cuModuleLoadDataEx: CUDA_ERROR_INVALID_PTX (218): bad.cu: explanation of 218. line 3: no such thing
+            cuModuleLoadDataEx: CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222): new.cu: explanation of 222. The compiler is newer than the driver: update the display driver, or name the folder of an older NVRTC in RAWDIFFUSION_CUDA_LIBRARIES.
+            cuModuleLoadDataEx: CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221): ptx.cu: explanation of 221. The driver translates PTX by libnvidia-ptxjitcompiler, which is not installed here (in a container NVIDIA_DRIVER_CAPABILITIES must have compute); an NVRTC that knows this GPU needs none, name its folder in RAWDIFFUSION_CUDA_LIBRARIES.
             cuModuleGetFunction: CUDA_ERROR_NOT_FOUND (500): 'missing_f32': explanation of 500
             cuModuleGetGlobal_v2: CUDA_ERROR_NOT_FOUND (500): 'missing': explanation of 500
             cuLaunchKernel of scale_f32 with grid (1,1,1), block (2048,1,1), 0 bytes of dynamic shared memory: CUDA_ERROR_INVALID_VALUE (1): explanation of 1
@@ -95,7 +97,6 @@ public sealed class NativeCudaDriverTests : IDisposable
     [InlineData("100", "12040", "there is no NVIDIA GPU, or CUDA_VISIBLE_DEVICES=7 hides it.")]
     [InlineData("803", "12040", "of different versions: restart the machine")]
     [InlineData("34", "12040", "the toolkit's stub")]
-    [InlineData("46", "12040", "another process has the GPU for itself")]
     [InlineData("802", "12040", "systemctl start nvidia-fabricmanager")]
     [InlineData("804", "12040", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE (804): explanation of 804")]
     [InlineData("805", "12040", "the MPS server does not answer")]
@@ -118,6 +119,16 @@ public sealed class NativeCudaDriverTests : IDisposable
         Assert.StartsWith("The CUDA driver (libcuda.so.1) was not found in: RAWDIFFUSION_CUDA_LIBRARIES=", message);
         Assert.Contains("install that", message);
         Assert.DoesNotContain("\n", message);
+    }
+
+    /// <summary>In a compute mode for one process, or where others hold all memory, the driver starts and the context cannot be made.</summary>
+    [SkippableFact]
+    public void AGpuThatOthersHoldSaysSo()
+    {
+        string[] messages = Run("native-driver-context").Split('\n');
+        Assert.Contains("cuDevicePrimaryCtxRetain: CUDA_ERROR_DEVICE_UNAVAILABLE (46): explanation of 46 (", messages[0]);
+        Assert.EndsWith("another process has the GPU for itself (nvidia-smi shows its compute mode), or has broken it.", messages[0]);
+        Assert.EndsWith("other processes have taken its memory, nvidia-smi lists them.", messages[1]);
     }
 
     /// <summary>The part that runs in the other process.</summary>
@@ -203,6 +214,8 @@ public sealed class NativeCudaDriverTests : IDisposable
         [
             () => driver.GetDeviceName(666),
             () => driver.LoadModule("missing"u8, "bad.cu"),
+            () => driver.LoadModule("newer"u8, "new.cu"),
+            () => driver.LoadModule("no compiler"u8, "ptx.cu"),
             () => driver.GetFunction(module, "missing_f32"),
             () => driver.GetGlobal(module, "missing"),
             () => driver.Launch(function, 1, 2048, 0, stream, 0L, 0f, 0, 0.0, (byte)0, 0L, 0L),
@@ -211,6 +224,12 @@ public sealed class NativeCudaDriverTests : IDisposable
             () => driver.SynchronizeStream(default),
         ];
         return string.Join('\n', mistakes.Select(mistake => Assert.ThrowsAny<CudaException>(mistake).Message));
+    }
+
+    public static string Contexts(string log)
+    {
+        var driver = new NativeCudaDriver();
+        return string.Join('\n', ((int[])[667, 668]).Select(device => Assert.Throws<CudaException>(() => driver.RetainPrimaryContext(device)).Message));
     }
 
     public static string Start(string log) => NativeCudaDriver.TryCreate(out string? problem) is null ? problem! : "it works";

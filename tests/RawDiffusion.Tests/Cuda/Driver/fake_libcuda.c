@@ -1,6 +1,6 @@
 /* A libcuda that only writes down what it is given: for the test that the C# declarations pass every argument as C reads it. Compiled
-   by the test with the machine's C compiler. Handles it gives out are small numbers; 1000000 as a size, 666 as a device and names that
-   begin with "missing" make it fail. Prototypes: NVIDIA, CUDA Driver API. */
+   by the test with the machine's C compiler. Handles it gives out are small numbers; 1000000 as a size, 666 to 668 as a device, names that
+   begin with "missing" and a few modules make it fail. Prototypes: NVIDIA, CUDA Driver API. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ int cuDeviceGet(int *d, int n) { if (n == 666) return 101; *d = n + 10; return 0
 int cuDeviceGetName(char *s, int n, int d) { snprintf(s, n, "Fake %d", d); return 0; }
 int cuDeviceTotalMem_v2(size_t *n, int d) { *n = 80ull << 30; return 0; }
 int cuDeviceGetAttribute(int *v, int a, int d) { LOG("cuDeviceGetAttribute %d of %d", a, d); *v = a == 75 ? 9 : a == 76 ? 0 : a; return 0; }
-int cuDevicePrimaryCtxRetain(handle *c, int d) { LOG("cuDevicePrimaryCtxRetain %d", d); *c = (handle)21; return 0; }
+int cuDevicePrimaryCtxRetain(handle *c, int d) { LOG("cuDevicePrimaryCtxRetain %d", d); *c = (handle)21; return d == 677 ? 46 : d == 678 ? 2 : 0; }
 int cuDevicePrimaryCtxRelease_v2(int d) { LOG("cuDevicePrimaryCtxRelease %d", d); return 0; }
 int cuCtxSetCurrent(handle c) { LOG("cuCtxSetCurrent %ld", H(c)); return 0; }
 int cuCtxSynchronize(void) { LOG("cuCtxSynchronize"); return 0; }
@@ -32,6 +32,8 @@ int cuModuleLoadDataEx(handle *m, const void *image, unsigned n, int *options, v
 {
     LOG("cuModuleLoadDataEx %s %u: %d=log %d=%zu", (const char *)image, n, options[0], options[1], (size_t)values[1]);
     if (!strncmp(image, "missing", 7)) { strcpy(values[0], "line 3: no such thing"); return 218; }
+    if (!strncmp(image, "newer", 5)) return 222;
+    if (!strncmp(image, "no compiler", 11)) return 221;
     *m = (handle)31;
     return 0;
 }
