@@ -17,7 +17,7 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 parts="doctor verify train bench sanitizer peers tests"
 program="" out="" seconds=0.25 limit="" step_limit=480 only=${parts// /,} skip=""
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 wrong() { echo "run.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -160,7 +160,9 @@ if step "a first operation on the GPU" first.txt "$program" verify --device cuda
 
     if wanted bench; then
         # An operation in each process: one that faults or hangs takes no other with it, and what is measured is kept.
-        for operation in $(names bench 'no such operation'); do
+        operations=$(names bench 'no such operation')
+        [ -n "$operations" ] || step bench bench.txt "$program" bench --device cuda --seconds "$seconds" --out "$out/bench"
+        for operation in $operations; do
             step "bench $operation" "bench/$operation.txt" "$program" bench "$operation" --device cuda --seconds "$seconds" --out "$out/bench/$operation"
         done
     fi
