@@ -32,23 +32,29 @@ public abstract class Decoder
 
     private sealed class DiscretisedGaussian(int levels) : Decoder
     {
-        /// <summary>Least probability of a bin: its logarithm stays finite where the mean is far away.</summary>
-        private const double Least = 1e-12;
+        // The logarithm of a bin whose two limits float32 cannot tell apart stays finite.
+        private const double LeastDifference = 1e-12;
 
         public override Tensor LogLikelihood(Tensor x, Tensor mean, Tensor logVariance)
         {
             double half = 1.0 / (levels - 1);
             var scale = (logVariance * -0.5).Exp();
             var distance = x - mean;
-            var upper = NormalCdf((distance + half) * scale);
-            var lower = NormalCdf((distance - half) * scale);
-            // Bins at the ends reach to infinity: their upper limit has all below it, their lower limit none.
+            // Both limits on the side of the tail, where their probabilities are small: near 1 rounding would take their difference.
+            var away = distance.Abs();
+            Tensor near = (half - away) * scale, far = (away + half) * -scale;
+            // Bins at the ends reach to infinity: of them one limit is left.
             double last = 1 - 0.5 * half;
-            upper = F.Where(x.Gt(last), upper * 0 + 1, upper);
-            lower = F.Where(x.Lt(-last), lower * 0, lower);
-            return (upper - lower).Clamp(Least, 1).Log().SumPerSample();
+            Tensor isLast = x.Gt(last), isFirst = x.Lt(-last);
+            var nearest = F.Where(isLast, (half - distance) * scale, F.Where(isFirst, (distance + half) * scale, near));
+            Tensor tailNear = LogNormalCdf.ScaledTail(nearest), tailFar = LogNormalCdf.ScaledTail(far), logNear = LogNormalCdf.Of(nearest, tailNear);
+            // ln P(Z <= near) - ln P(Z <= far). In the tail most of it is (far^2 - near^2) / 2, which is known without a difference of squares.
+            var difference = F.Where(
+                near.Lt(0), tailNear - tailFar + away * scale * (scale * (2 * half)), logNear - LogNormalCdf.Of(far, tailFar));
+            // ln(1 - e^-d) with the digits of a small d: 1 - e^-d = 2 tanh(d / 2) / (1 + tanh(d / 2)).
+            var tanh = (difference.Clamp(LeastDifference, double.MaxValue) * 0.5).Tanh();
+            var between = (tanh * 2 / (tanh + 1)).Log();
+            return (logNear + F.Where(isLast + isFirst, between * 0, between)).SumPerSample();
         }
-
-        private static Tensor NormalCdf(Tensor x) => (x * Math.Sqrt(0.5)).Erf() * 0.5 + 0.5;
     }
 }

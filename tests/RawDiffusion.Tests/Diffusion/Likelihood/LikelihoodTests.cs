@@ -116,6 +116,97 @@ public class LikelihoodTests
         }
     }
 
+    public static TheoryData<double> Deviations => [1e-3, 0.01, 0.1, 1];
+
+    /// <summary>
+    /// Masses far below what float32 can tell from 0 beside 1, against integrals in float64: ln of the density at the nearer limit, and of
+    /// the integral of what it falls by. Bins of 0.0078 to 7.8 deviations, the means up to 10 deviations away, from data in the middle and at both ends.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Deviations))]
+    public void The_mass_of_a_bin_keeps_its_digits_in_the_tails(double deviation)
+    {
+        const double Half = 1.0 / 255;
+        double[] data = [-1, -0.2f, 1], away = [.. Enumerable.Range(-20, 41).Select(i => 0.5 * i)];
+        foreach (double x in data)
+        {
+            float[] means = [.. away.Select(z => (float)(x + z * deviation))];
+            int n = means.Length;
+            var logs = Decoder.Discretised.LogLikelihood(Tensor.Full([n, 1], x, Device.Cpu), Tensor.From(means, [n, 1], Device.Cpu), deviation * deviation).ToArray();
+            for (int i = 0; i < n; i++)
+            {
+                double distance = x - means[i], expected = x == 1 ? LogBetween((distance - Half) / deviation, double.PositiveInfinity)
+                    : x == -1 ? LogBetween((-distance - Half) / deviation, double.PositiveInfinity)
+                    : LogBetween((Math.Abs(distance) - Half) / deviation, (Math.Abs(distance) + Half) / deviation);
+                // ln of the variance, its exponential and the distance are some 5e-7 off together, which counts z^2 times. The two logarithms whose
+                // difference is the bin carry 4e-7, beside a difference of a bin's width times the larger of z and the density at 0.
+                double z = Math.Abs(away[i]) + Half / deviation, width = 2 * Half / deviation;
+                Assert.Equal(expected, logs[i], 1e-6 + 5e-7 * z * z + 4e-7 / Math.Min(1, width * Math.Max(0.4, Math.Abs(away[i]))));
+            }
+        }
+    }
+
+    /// <summary>Far out, where the mass itself is no float: its logarithm and derivatives with respect to mean and variance still are, and lead back.</summary>
+    [Fact]
+    public void A_mean_that_is_far_away_is_led_back()
+    {
+        float[] means = [-1e3f, -30, -1.5f, -0.2f, 0.3f, 1.5f, 30, 1e3f];
+        foreach (double x in new[] { -1, 0.3, 1 })
+        {
+            var mean = Tensor.From(means, [means.Length, 1], Device.Cpu).RequireGrad();
+            var logVariance = Tensor.Full([means.Length, 1], Math.Log(1e-4), Device.Cpu).RequireGrad();
+            var logs = Decoder.Discretised.LogLikelihood(Tensor.Full([means.Length, 1], x, Device.Cpu), mean, logVariance);
+            logs.Sum().Backward();
+            float[] values = logs.ToArray(), ofMean = mean.Grad!.ToArray(), ofVariance = logVariance.Grad!.ToArray();
+            for (int i = 0; i < means.Length; i++)
+            {
+                Assert.True(float.IsFinite(values[i]) && float.IsFinite(ofMean[i]) && float.IsFinite(ofVariance[i]), $"{x}, {means[i]}: {values[i]}, {ofMean[i]}, {ofVariance[i]}");
+                if (Math.Abs(x - means[i]) < 0.5 || x == 1 && means[i] > 1 || x == -1 && means[i] < -1)
+                    continue;
+                // -(x - mean)^2 / (2 variance), up to what a bin's width and the tail's own factor add.
+                double expected = -Math.Pow(Math.Abs(x - means[i]) - 1.0 / 255, 2) / 2e-4;
+                Assert.Equal(1, values[i] / expected, 0.01);
+                Assert.Equal(Math.Sign(x - means[i]), Math.Sign(ofMean[i]));
+                Assert.True(ofVariance[i] > 0, "a larger variance reaches farther");
+            }
+        }
+    }
+
+    /// <summary>The derivatives are those of the logarithms, in float64, within bins, beside them and at the ends.</summary>
+    [Fact]
+    public void Derivatives_of_a_bins_mass_are_those_of_differences()
+    {
+        const double H = 1e-5;
+        foreach (double x in new[] { -1, 0.1, 1 })
+        {
+            foreach (double m in new[] { x, x + 0.003, x - 0.02, x + 0.3 })
+            {
+                var mean = Tensor.Full([1, 1], m, Device.Reference).RequireGrad();
+                var logVariance = Tensor.Full([1, 1], -7, Device.Reference).RequireGrad();
+                Log(mean, logVariance).Sum().Backward();
+                double At(double dm, double dv) => Log(Tensor.Full([1, 1], m + dm, Device.Reference), Tensor.Full([1, 1], -7 + dv, Device.Reference)).Item();
+                Assert.Equal((At(H, 0) - At(-H, 0)) / (2 * H), mean.Grad!.Item(), 1e-4 * (1 + Math.Abs(mean.Grad!.Item())));
+                Assert.Equal((At(0, H) - At(0, -H)) / (2 * H), logVariance.Grad!.Item(), 1e-4 * (1 + Math.Abs(logVariance.Grad!.Item())));
+            }
+
+            Tensor Log(Tensor mean, Tensor logVariance) => Decoder.Discretised.LogLikelihood(Tensor.Full([1, 1], x, Device.Reference), mean, logVariance);
+        }
+    }
+
+    /// <summary>ln of the normal mass between two limits, by Simpson's rule: -low^2 / 2 and the integral of exp(-low s - s^2 / 2) from there.</summary>
+    private static double LogBetween(double low, double high)
+    {
+        // Where the lower limit is far below 0 nearly everything is within, and the largest value is not at the limit.
+        double top = low < 0 ? 0 : low, width = Math.Min(high, top + 40) - low, sum = 0;
+        const int Intervals = 20_000;
+        for (int i = 0; i <= Intervals; i++)
+        {
+            double at = low + width * i / Intervals;
+            sum += (i is 0 or Intervals ? 1 : i % 2 == 0 ? 2 : 4) * Math.Exp(0.5 * (top * top - at * at));
+        }
+        return -0.5 * top * top + Math.Log(sum * width / (3 * Intervals) / Math.Sqrt(2 * Math.PI));
+    }
+
     [Fact]
     public void Bits_per_dimension_have_their_offset()
     {
