@@ -10,18 +10,29 @@ namespace RawDiffusion.Diffusion.Metrics;
 /// <param name="Right">Share of the images taken for the class they were asked to be; null where nothing was asked.</param>
 /// <param name="Distances">From real images held out from training, in the classifier's features: cFID, KID, precision and recall.</param>
 /// <param name="SpatialDistance">csFID: the Frechet distance in <see cref="ConvClassifier.FeatureMap"/>.</param>
-/// <param name="RealDistances">The same of as many other real images: what a perfect model would score at this N.</param>
-/// <param name="RealSpatialDistance">The same for the csFID.</param>
+/// <param name="Real">The same of real images.</param>
 public sealed record ImageJudgement(
-    int Count, double Confident, IReadOnlyList<double> ClassShares, double? Right,
-    SetDistances Distances, double SpatialDistance, SetDistances RealDistances, double RealSpatialDistance)
+    int Count, double Confident, IReadOnlyList<double> ClassShares, double? Right, SetDistances Distances, double SpatialDistance, RealImages Real)
 {
     /// <summary>cFID: <see cref="FrechetDistance"/> of the classifier's features to those of real images held out from training.</summary>
     public double Distance => Distances.Frechet;
 
-    /// <summary>The cFID of as many other real images to the same ones.</summary>
-    public double Floor => RealDistances.Frechet;
+    /// <summary>The cFID of real images.</summary>
+    public double Floor => Real.Distances.Frechet;
 }
+
+/// <summary>
+/// What a perfect model would score: the distances between two sets of real images, none of which the classifier was trained on. Images that
+/// it was trained on have other features than ones it has not seen.
+/// </summary>
+/// <param name="Count">
+/// Number of images in the one set: N, or half of the images held out where those are fewer. Not a number are the distances where that leaves
+/// fewer than two.
+/// </param>
+/// <param name="OtherCount">Number of images in the other set: all others that are held out.</param>
+/// <param name="Distances">The mean over a few different sets.</param>
+/// <param name="SpatialDistance">The same for the csFID.</param>
+public sealed record RealImages(int Count, int OtherCount, SetDistances Distances, double SpatialDistance);
 
 /// <summary>
 /// Judges generated images by a classifier that was trained on real ones: how sure it is of them, how they share themselves among the
@@ -46,17 +57,16 @@ public sealed class ImageJudge
     private readonly ConvClassifier _classifier;
     private readonly ITrainingData _data;
     private readonly ImageSet _reference;
-    private readonly Dictionary<int, (SetDistances Distances, double Spatial)> _floors = [];
+    private readonly Dictionary<int, RealImages> _floors = [];
 
-    /// <param name="data">What the images should look like.</param>
+    /// <param name="data">What the images should look like; those held out are compared with.</param>
     /// <exception cref="ArgumentException">The data are not labelled images.</exception>
     public ImageJudge(ConvClassifier classifier, ITrainingData data)
     {
         if (data.Classes == 0 || data.SampleShape.Rank != 3)
             throw new ArgumentException($"ImageJudge: {data.Name} are not images with classes.");
-        (_classifier, _data) = (classifier, data);
-        var heldOut = data.HeldOut;
-        _reference = Real(heldOut, 0, Math.Min(ReferenceCount, heldOut.Count ?? ReferenceCount));
+        (_classifier, _data) = (classifier, data.HeldOut);
+        _reference = HeldOut(0, Math.Min(ReferenceCount, _data.Count ?? ReferenceCount));
     }
 
     /// <param name="images">[N, height, width, channels] in [-1, 1].</param>
@@ -89,22 +99,48 @@ public sealed class ImageJudge
             }
         }
         var (distances, spatial) = set.DistancesTo(_reference);
-        var (realDistances, realSpatial) = Floor(count);
         return new ImageJudgement(
-            count, (double)confident / count, shares, asked is null ? null : (double)right / count, distances, spatial, realDistances, realSpatial);
+            count, (double)confident / count, shares, asked is null ? null : (double)right / count, distances, spatial, Floor(count));
     }
 
-    /// <summary>The distances of N real images to the reference, the mean over a few different N. The same on every call.</summary>
-    private (SetDistances Distances, double Spatial) Floor(int count)
+    /// <summary>The distances of real images to others. The same on every call.</summary>
+    private RealImages Floor(int wanted)
     {
+        // Of images without end others than those of the reference; else it is divided, by images in no order that means anything.
+        int all = _reference.Count, count = _data.Count is null ? wanted : Math.Min(wanted, all / 2);
         if (_floors.TryGetValue(count, out var floor))
             return floor;
-        (SetDistances Distances, double Spatial)[] draws =
-            [.. Enumerable.Range(0, FloorDraws).Select(draw => Real(_data, (long)draw * count, count).DistancesTo(_reference))];
-        return _floors[count] = (SetDistances.Mean([.. draws.Select(draw => draw.Distances)]), draws.Average(draw => draw.Spatial));
+        return _floors[count] = count < 2 ? new RealImages(count, all - count, SetDistances.None, double.NaN)
+            : _data.Count is null ? Mean(count, all, Enumerable.Range(0, FloorDraws).Select(draw => (HeldOut(all + (long)draw * count, count), _reference)))
+            : Mean(count, all - count, Divided(count, all));
     }
 
-    private ImageSet Real(ITrainingData data, long first, int count)
+    private static RealImages Mean(int count, int other, IEnumerable<(ImageSet Images, ImageSet Others)> pairs)
+    {
+        (SetDistances Distances, double Spatial)[] draws = [.. pairs.Select(pair => pair.Images.DistancesTo(pair.Others))];
+        return new RealImages(count, other, SetDistances.Mean([.. draws.Select(draw => draw.Distances)]), draws.Average(draw => draw.Spatial));
+    }
+
+    /// <summary>Several parts of the images held out, each with all that it leaves.</summary>
+    private IEnumerable<(ImageSet Images, ImageSet Others)> Divided(int count, int all)
+    {
+        int parts = Math.Min(FloorDraws, all / count), rest = all - parts * count;
+        List<ImageSet> sets = [.. Enumerable.Range(0, parts).Select(part => HeldOut((long)part * count, count))];
+        if (rest > 0)
+            sets.Add(HeldOut((long)parts * count, rest));
+        for (int part = 0; part < parts; part++)
+        {
+            var others = new ImageSet();
+            for (int i = 0; i < sets.Count; i++)
+            {
+                if (i != part)
+                    others.Merge(sets[i]);
+            }
+            yield return (sets[part], others);
+        }
+    }
+
+    private ImageSet HeldOut(long first, int count)
     {
         const ulong Seed = 0;
         using var noGrad = new NoGrad();
@@ -112,7 +148,7 @@ public sealed class ImageJudge
         for (int start = 0; start < count; start += BatchSize)
         {
             using var scope = new MemoryScope();
-            set.Add(_classifier, data.Draw(first + start, Math.Min(BatchSize, count - start), Seed, _classifier.Output.Weight.Device).X);
+            set.Add(_classifier, _data.Draw(first + start, Math.Min(BatchSize, count - start), Seed, _classifier.Output.Weight.Device).X);
         }
         return set;
     }
@@ -132,6 +168,14 @@ public sealed class ImageJudge
             var spatial = FeatureExtractors.Flatten(map, SpatialChannels);
             (_spatial ??= new FeatureStatistics(spatial.Shape[1])).Add(spatial);
             return features;
+        }
+
+        public int Count => (int)_features.Statistics.Count;
+
+        public void Merge(ImageSet other)
+        {
+            _features.Merge(other._features);
+            (_spatial ??= new FeatureStatistics(other._spatial!.Dimension)).Merge(other._spatial!);
         }
 
         public (SetDistances Distances, double Spatial) DistancesTo(ImageSet data) =>

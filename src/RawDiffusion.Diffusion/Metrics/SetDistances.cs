@@ -7,6 +7,9 @@ namespace RawDiffusion.Diffusion.Metrics;
 /// <param name="Recall">The same.</param>
 public sealed record SetDistances(double Frechet, double Kernel, double Precision, double Recall)
 {
+    /// <summary>Of sets too small to have any.</summary>
+    public static SetDistances None { get; } = new(double.NaN, double.NaN, double.NaN, double.NaN);
+
     /// <exception cref="ArgumentException">The sets have features of different number.</exception>
     /// <exception cref="InvalidOperationException">One of them has fewer than two samples.</exception>
     public static SetDistances Between(FeatureSet samples, FeatureSet data)

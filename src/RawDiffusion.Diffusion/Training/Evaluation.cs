@@ -17,6 +17,7 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
     /// <summary>What a classifier says of images, with how right it is about real ones.</summary>
     public static Evaluation OfImages(ImageJudgement judged, (double Share, int Count) accuracy)
     {
+        var real = judged.Real;
         var metrics = new Dictionary<string, object>
         {
             ["samples"] = judged.Count,
@@ -25,13 +26,14 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
             ["cfid"] = judged.Distance,
             ["cfidFloor"] = judged.Floor,
             ["csfid"] = judged.SpatialDistance,
-            ["csfidFloor"] = judged.RealSpatialDistance,
+            ["csfidFloor"] = real.SpatialDistance,
+            ["floorImages"] = real.Count,
             ["kid"] = judged.Distances.Kernel,
-            ["kidFloor"] = judged.RealDistances.Kernel,
+            ["kidFloor"] = real.Distances.Kernel,
             ["precision"] = judged.Distances.Precision,
-            ["precisionOfReal"] = judged.RealDistances.Precision,
+            ["precisionOfReal"] = real.Distances.Precision,
             ["recall"] = judged.Distances.Recall,
-            ["recallOfReal"] = judged.RealDistances.Recall,
+            ["recallOfReal"] = real.Distances.Recall,
             ["classifierAccuracy"] = accuracy.Share,
         };
         List<(string, string)> rows =
@@ -44,11 +46,12 @@ public sealed record Evaluation(IReadOnlyDictionary<string, object> Metrics, IRe
             metrics["rightShare"] = right;
             rows.Add(("of the class asked for", Text($"{100 * right:0.0}%")));
         }
-        rows.Add(("cFID", Text($"{judged.Distance:0.000} at N = {judged.Count}; as many real images have {judged.Floor:0.000}")));
-        rows.Add(("csFID", Text($"{judged.SpatialDistance:0.000}; as many real images have {judged.RealSpatialDistance:0.000}")));
-        rows.Add(("KID", Text($"{judged.Distances.Kernel:0.0000}; as many real images have {judged.RealDistances.Kernel:0.0000}")));
+        rows.Add(("cFID", Text($"{judged.Distance:0.000} at N = {judged.Count}; real images have {judged.Floor:0.000}")));
+        rows.Add(("csFID", Text($"{judged.SpatialDistance:0.000}; real images have {real.SpatialDistance:0.000}")));
+        rows.Add(("KID", Text($"{judged.Distances.Kernel:0.0000}; real images have {real.Distances.Kernel:0.0000}")));
         rows.Add(("precision, recall", Text(
-            $"{judged.Distances.Precision:0.000}, {judged.Distances.Recall:0.000}; as many real images have {judged.RealDistances.Precision:0.000}, {judged.RealDistances.Recall:0.000}")));
+            $"{judged.Distances.Precision:0.000}, {judged.Distances.Recall:0.000}; real images have {real.Distances.Precision:0.000}, {real.Distances.Recall:0.000}")));
+        rows.Add(("real images", Text($"{real.Count:#,0} beside {real.OtherCount:#,0} others, of those that the classifier has not seen")));
         rows.Add(("the classifier", Text($"{100 * accuracy.Share:0.00}% right on {accuracy.Count:#,0} held-out images")));
         return new Evaluation(metrics, rows);
     }

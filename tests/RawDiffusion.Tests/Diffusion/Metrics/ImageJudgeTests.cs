@@ -56,6 +56,41 @@ public class ImageJudgeTests
         Assert.True(judgement.Distance > 20 * judgement.Floor, $"{judgement.Distance} against {judgement.Floor}");
     }
 
+    /// <summary>What a classifier was trained on it knows better than what it has not seen: no floor may be made of it.</summary>
+    [Theory]
+    [InlineData(null, 300, 300, 10_000)]
+    [InlineData(1000, 300, 300, 700)]
+    [InlineData(1000, 700, 500, 500)]
+    [InlineData(5, 300, 2, 3)]
+    public void The_floor_is_between_images_that_the_classifier_has_not_seen(int? heldOut, int n, int count, int others)
+    {
+        var judge = new ImageJudge(TrainedClassifier(), new HalvesData(0) { Forbidden = true, HeldOutCount = heldOut });
+        var real = judge.Judge(s_data.Draw(0, n, seed: 9).X).Real;
+        Assert.Equal((count, others), (real.Count, real.OtherCount));
+        Assert.True(double.IsFinite(real.Distances.Frechet) && double.IsFinite(real.SpatialDistance));
+    }
+
+    /// <summary>An image in both sets would bring them nearer: each draw is compared with exactly those that it leaves.</summary>
+    [Fact]
+    public void No_image_is_on_both_sides_of_the_floor()
+    {
+        // Two images held out: one against the other, at the distance of two sets of one, which have no spread.
+        Assert.True(double.IsNaN(new ImageJudge(TrainedClassifier(), new HalvesData(0) { HeldOutCount = 3 }).Judge(s_data.Draw(0, 10, 9).X).Floor));
+        var classifier = TrainedClassifier();
+        var all = new HalvesData(1) { Limit = 40 };
+        var judged = new ImageJudge(classifier, new HalvesData(0) { HeldOutCount = 40 }).Judge(s_data.Draw(0, 20, 9).X);
+        using var noGrad = new NoGrad();
+        double expected = 0;
+        foreach (int start in new[] { 0, 20 })
+        {
+            FeatureStatistics one = new(ConvClassifier.FeatureCount), other = new(ConvClassifier.FeatureCount);
+            one.Add(classifier.Features(all.Draw(start, 20, 0).X));
+            other.Add(classifier.Features(all.Draw(20 - start, 20, 0).X));
+            expected += FrechetDistance.Between(one, other) / 2;
+        }
+        Assert.Equal(expected, judged.Floor, 1e-6 * expected);
+    }
+
     [Fact]
     public void WhatCannotBeJudgedIsRefused()
     {
@@ -88,14 +123,24 @@ public class ImageJudgeTests
 
         public IReadOnlyList<LabelKind> LabelKinds => [new("half", ["left", "right"])];
 
-        public int? Count => null;
+        /// <summary>Of how many the held-out ones are; null for no end of them.</summary>
+        public int? HeldOutCount { get; init; }
 
-        public ITrainingData HeldOut => new HalvesData(stream + 1);
+        public int? Limit { get; init; }
+
+        /// <summary>Whether nothing may be drawn.</summary>
+        public bool Forbidden { get; init; }
+
+        public int? Count => Limit;
+
+        public ITrainingData HeldOut => new HalvesData(stream + 1) { Limit = HeldOutCount };
 
         public void Fill(Batch batch, long first, ulong seed)
         {
             const int PerSample = Size * Size;
             int count = batch.X.Shape[0];
+            Assert.False(Forbidden, "a training image was drawn");
+            Assert.True(Limit is null || first + count <= Limit, "an image was drawn twice");
             float[] pixels = new float[count * PerSample];
             int[] labels = new int[count];
             for (int n = 0; n < count; n++)
