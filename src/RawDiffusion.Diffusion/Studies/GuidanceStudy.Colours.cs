@@ -28,21 +28,22 @@ public sealed partial class GuidanceStudy
             ("scale 2", sampling with { Guidance = 2 }),
             ("scale 2, colour 1", sampling with { Guidance = 2, GuidanceOf = new Dictionary<string, double> { ["colour"] = 1 } }),
         ];
-        double[][] right = [.. settings.Select(setting => Right(setting.How))];
+        double[][] right = [.. settings.Select(setting => Right(setting.How, ToChoose))];
         for (int i = 0; i < settings.Length; i++)
             context.Number($"colour digits, {settings[i].Name}: share right", ByName(data, right[i]));
         // Which setting is judged is settled by what is worst in it.
         int best = Enumerable.Range(0, settings.Length).MaxBy(i => right[i].Min());
+        double[] judged = Right(settings[best].How, ToJudge);
         for (int kind = 0; kind < judges.Length; kind++)
-            context.AtLeast($"coloured digits, {data.LabelKinds[kind].Name} as asked, {settings[best].Name}", right[best][kind], 0.9);
+            context.AtLeast($"coloured digits, {data.LabelKinds[kind].Name} as asked, {settings[best].Name}, the best of other samples", judged[kind], 0.9);
 
         context.Images("colour-digits", Styles(context, run, data, settings[best].How with { Count = 20 }), Grid(data.LabelKinds[2].Values, 20));
         context.Images("colour-digits-told", Told(run, settings[best].How with { Count = Digits }, context), Grid(["nothing", "+ digit", "+ blue", "+ bold"], Digits));
 
-        double[] Right(SamplingConfig how)
+        double[] Right(SamplingConfig how, ulong seed)
         {
             using var scope = new MemoryScope();
-            var samples = run.Sample(how, 0, SilentReporter.Instance, stop: context.Stop);
+            var samples = run.Sample(how, seed, SilentReporter.Instance, stop: context.Stop);
             double[] shares = [.. judges.Select((judge, kind) => ClassifierTraining.ShareRight(judge, samples.X, samples.Attributes!.Slice(1, kind, 1).Reshape(how.Count)))];
             context.Reporter.Line(FormattableString.Invariant(
                 $"colour digits, guidance {how.Guidance}{(how.GuidanceOf is null ? "" : ", colour 1")}: {string.Join(", ", data.LabelKinds.Select((kind, i) => FormattableString.Invariant($"{kind.Name} {shares[i]:0.000}")))}"));
