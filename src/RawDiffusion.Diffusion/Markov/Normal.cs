@@ -1,3 +1,5 @@
+using RawDiffusion.Diffusion.Likelihood;
+
 namespace RawDiffusion.Diffusion.Markov;
 
 /// <summary>
@@ -25,5 +27,5 @@ public sealed record Normal(Tensor Mean, Tensor Variance) : IFactorised<Normal>
 
     /// <inheritdoc/>
     public static Tensor Divergence(Normal q, Normal p) =>
-        (((q.Mean - p.Mean).Square() / p.Variance + q.Variance / p.Variance - 1 + p.LogVariance - q.LogVariance) * 0.5).SumPerSample();
+        VariationalBound.Divergence((q.Mean - p.Mean).Square(), q.LogVariance, p.LogVariance).SumPerSample();
 }

@@ -50,8 +50,16 @@ public sealed class HierarchicalVae
     /// <param name="x">[n, ...].</param>
     public LevelTerms Terms(Tensor x, NoiseSource noise)
     {
-        var divergences = new List<Tensor>(Levels);
-        var latents = Infer(x, noise, (posterior, prior, _) => divergences.Add(posterior.Divergence(prior)));
+        var posteriors = _encoder(x);
+        List<Tensor> divergences = new(Levels), latents = new(Levels);
+        Tensor? above = null;
+        for (int level = Levels; level >= 1; level--)
+        {
+            var prior = _prior(level, above);
+            var posterior = posteriors(level, above, prior);
+            latents.Add(above = posterior.Draw(x.Shape[0], noise));
+            divergences.Add(posterior.Divergence(prior));
+        }
         return new LevelTerms(divergences, -_logLikelihood(x, latents[^1]), latents);
     }
 
@@ -110,22 +118,6 @@ public sealed class HierarchicalVae
         for (int level = Levels; level >= 1; level--)
             above = _prior(level, above).Draw(count, noise);
         return above!;
-    }
-
-    private List<Tensor> Infer(Tensor x, NoiseSource noise, Action<DiagonalGaussian, DiagonalGaussian, Tensor> visit)
-    {
-        var posteriors = _encoder(x);
-        var latents = new List<Tensor>(Levels);
-        Tensor? above = null;
-        for (int level = Levels; level >= 1; level--)
-        {
-            var prior = _prior(level, above);
-            var posterior = posteriors(level, above, prior);
-            above = posterior.Draw(x.Shape[0], noise);
-            latents.Add(above);
-            visit(posterior, prior, above);
-        }
-        return latents;
     }
 }
 

@@ -45,7 +45,7 @@ public class GaussianChainTests
         var denoiser = s_data.Denoiser(s_process);
         var x0 = Points(40);
         // The same generator draws the same noise on both ways.
-        var ddpm = VariationalBound.Evaluate(denoiser, x0, TimeGrid.Uniform(Steps), new Generator(2), Decoder.Gaussian, variance);
+        var ddpm = VariationalBound.Evaluate(denoiser, x0, TimeGrid.Uniform(s_process, Steps), new Generator(2), Decoder.Gaussian, variance);
         var markov = MarkovBound.Evaluate(chain, chain.Reverse(chain.X0Model(denoiser, variance)), x0, new Generator(2));
         Assert.Equal(ddpm.Prior, markov.Prior, 1e-9);
         Assert.Equal(ddpm.Reconstruction, markov.Reconstruction, 1e-9 * Math.Abs(ddpm.Reconstruction));
@@ -82,7 +82,7 @@ public class GaussianChainTests
         var generator = new Generator(3);
         var expected = new List<double[]>();
         Sampler.Ddpm(
-            denoiser, Sampler.Prior(s_process, [6, 2], generator, Device.Reference), TimeGrid.Uniform(Steps), generator,
+            denoiser, Sampler.Prior(s_process, [6, 2], generator, Device.Reference), TimeGrid.Uniform(s_process, Steps), generator,
             callback: progress => expected.Add(progress.State.ToDoubleArray()));
         Assert.Equal(Steps + 1, states.Count);
         for (int i = 0; i < Steps - 1; i++)
@@ -135,5 +135,16 @@ public class GaussianChainTests
         for (int i = 0; i < expected.Length; i++)
             Assert.Equal(expected[i], means[i], 1e-12);
         Assert.Equal(variance, actual.Variance.Item(), 1e-12);
+    }
+
+    /// <summary>Of variances that are equal but for rounding, in float32: what is off in one number would be off in all 784 of them.</summary>
+    [Fact]
+    public void Divergences_of_equal_normals_are_nothing()
+    {
+        foreach (double variance in new[] { 1e-4, 0.007, 0.3, 0.99 })
+        {
+            Normal Of(double v) => new(Tensor.Zeros([1, 784], Device.Cpu), Tensor.Full([1, 784], v, Device.Cpu));
+            Assert.Equal(0, Normal.Divergence(Of(variance), Of(variance * (1 + 2e-7))).Item(), 1e-5);
+        }
     }
 }
