@@ -42,8 +42,8 @@ for (int step = 0; step < Steps; step++)
 ema.CopyTo(model);
 var denoiser = new Denoiser(model.Forward, process);
 var noise = Sampler.Prior(process, [5000, 2], generator);
-var ancestral = Sampler.Ddpm(denoiser, noise, TimeGrid.Uniform(200), generator);
-var ddim = Sampler.Ddim(denoiser, noise, TimeGrid.Uniform(50), generator);
+var ancestral = Sampler.Ddpm(denoiser, noise, TimeGrid.Uniform(process, 200), generator);
+var ddim = Sampler.Ddim(denoiser, noise, TimeGrid.Uniform(process, 50), generator);
 
 var fresh = data.Sample(5000, generator);
 Console.WriteLine($"sliced Wasserstein to fresh data: DDPM, 200 steps {SlicedWasserstein.Distance(ancestral, fresh):0.000}, "

@@ -70,7 +70,7 @@ var noise = Tensor.Concat([.. Enumerable.Repeat(row, 10)]);
 Tensor told = Tensor.From(digits, [100]), untold = Tensor.From([.. Enumerable.Repeat(NoClass, 100)], [100]);
 var denoiser = Guidance.ClassifierFree(
     new Denoiser((x, t) => model.Forward(x, t, told), process), new Denoiser((x, t) => model.Forward(x, t, untold), process), scale: 2);
-var samples = Sampler.Ddim(denoiser, noise, TimeGrid.Uniform(50), generator, clipX0: 1);
+var samples = Sampler.Ddim(denoiser, noise, TimeGrid.Uniform(process, 50), generator, clipX0: 1);
 new ImageGrid { Zoom = 2, Columns = 10 }.Save(samples, "mnist.png");
 ModelFolder.Save("mnist-model", model);
 Console.WriteLine("samples: mnist.png; the network, as diffusers reads it: mnist-model/");

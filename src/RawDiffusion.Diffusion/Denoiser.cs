@@ -56,7 +56,9 @@ public readonly record struct Prediction(Tensor Answer, Tensor? Spread);
 public sealed class Denoiser
 {
     private readonly Func<Tensor, double, Tensor> _predict;
-    private readonly IReadOnlyList<Denoiser> _parts;
+
+    // The denoisers at the bottom of those it is made of, each once however many ways lead to it; itself where it is made of none.
+    private readonly IReadOnlyList<Denoiser> _networks;
 
     /// <summary>Of a network, which is told <see cref="ForwardProcess.NetworkTime"/>.</summary>
     /// <param name="dataStandardDeviation">sigma_data of <see cref="Parameterisation.Preconditioned"/>; no other looks at it.</param>
@@ -81,7 +83,8 @@ public sealed class Denoiser
         if (!(dataStandardDeviation > 0))
             throw new ArgumentOutOfRangeException(nameof(dataStandardDeviation), $"the data's standard deviation must be positive, not {dataStandardDeviation}");
         (Process, Parameterisation, DataStandardDeviation, LearnsVariance) = (process, parameterisation, dataStandardDeviation, learnsVariance);
-        (_predict, _parts) = (predict, [.. parts.Distinct()]);
+        _predict = predict;
+        _networks = parts.Count == 0 ? [this] : [.. parts.SelectMany(part => part._networks).Distinct()];
     }
 
     /// <summary>Of a function of the state and the time itself: an exact denoiser, or one made of others.</summary>
@@ -192,12 +195,14 @@ public sealed class Denoiser
         return (s / (d * both), -d / both);
     }
 
+    private int Asked() => _networks.Sum(network => network.Evaluations);
+
     private Prediction Ask(Tensor x, double t, double alpha, double sigma)
     {
-        int before = _parts.Sum(part => part.Evaluations);
+        int before = Asked();
         var input = Parameterisation == Parameterisation.Preconditioned ? x * (InputScale(t) / alpha) : x;
         var output = _predict(input, t);
-        Evaluations += _parts.Count == 0 ? 1 : _parts.Sum(part => part.Evaluations) - before;
+        Evaluations += _networks is [var only] && only == this ? 1 : Asked() - before;
         // Without this, the derivative of the answer would silently be that of its other terms.
         if (GradMode.IsEnabled && input.RequiresGrad && !output.RequiresGrad)
             throw new InvalidOperationException($"the denoiser is asked for derivatives at time {t}, and its answer has none: it is not made of tensor operations");

@@ -25,7 +25,7 @@ internal sealed class ConfigOptions
     public ConfigOptions Add<T>(string name, string key, string description, bool showDefault = true)
     {
         var option = new Option<T>($"--{name}") { Description = description };
-        if (showDefault && Find(key) is { } value)
+        if (showDefault && Find(_defaults, key) is { } value)
             option.DefaultValueFactory = _ => value.GetValue<T>();
         Add(option, key, parsed => ToJson(parsed.GetValue(option)));
         return this;
@@ -80,6 +80,13 @@ internal sealed class ConfigOptions
         return overlay;
     }
 
+    /// <summary>The first option that the user gave whose value in one configuration is not that in another; null where there is none.</summary>
+    public string? FirstChanged(ParseResult parsed, RunConfig wanted, RunConfig used)
+    {
+        JsonObject before = wanted.ToJson(), after = used.ToJson();
+        return _options.Find(o => parsed.GetResult(o.Option) is { Implicit: false } && !JsonNode.DeepEquals(Find(before, o.Key), Find(after, o.Key))).Option?.Name;
+    }
+
     /// <summary>Runs an action; a complaint about a key that the user gave as an option speaks of the option.</summary>
     public T Explain<T>(ParseResult parsed, Func<T> action)
     {
@@ -105,9 +112,9 @@ internal sealed class ConfigOptions
         _ => JsonValue.Create(value),
     };
 
-    private JsonNode? Find(string key)
+    private static JsonNode? Find(JsonObject? config, string key)
     {
-        JsonNode? node = _defaults;
+        JsonNode? node = config;
         foreach (string part in key.Split('.'))
             node = node?[part];
         return node;

@@ -34,6 +34,7 @@ internal sealed class EditingOptions
     private const int DefaultCount = 8, Zoom = 4;
 
     private readonly int _images;
+    private readonly bool _draws;
     private readonly ConfigOptions _config;
     private readonly DeviceOption _device = new();
     private readonly Argument<string> _run = new("RUN") { Description = "Folder of a run of images, or of one of its checkpoints." };
@@ -44,9 +45,10 @@ internal sealed class EditingOptions
 
     /// <param name="images">How many images the user is to name.</param>
     /// <param name="count">What the number of samples means.</param>
-    public EditingOptions(Command command, int images, string count)
+    /// <param name="draws">Whether the command draws noise, so that a seed changes what it makes.</param>
+    public EditingOptions(Command command, int images, string count, bool draws = true)
     {
-        _images = images;
+        (_images, _draws) = (images, draws);
         string each = images == 1 ? "A PNG file of the size of the run's samples" : $"{images} PNG files of the size of the run's samples";
         _image.Description = $"{each}; or see --index.";
         _index.Description = $"Instead of --image: {(images == 1 ? "the number of an image" : $"the numbers of {images} images")} of the run's held-out data, from 0.";
@@ -57,8 +59,9 @@ internal sealed class EditingOptions
             .Add<int>("n", "sampling.count", count)
             .Add<int>("steps", "sampling.steps", "Steps of the sampler; by default the run's.")
             .Add<double>("guidance", "sampling.guidance", "Scale of classifier-free guidance; 1 for none.")
-            .Add<ulong>("seed", "seed", "Seed of the noise; by default the run's.")
             .Add<string>("data-dir", "data.directory", "Folder with the files of the data, for --index.");
+        if (draws)
+            _config.Add<ulong>("seed", "seed", "Seed of the noise; by default the run's.");
         foreach (var option in new Option[] { _label, _output })
             command.Options.Add(option);
         _device.AddTo(command);
@@ -73,17 +76,21 @@ internal sealed class EditingOptions
         if (run.Model.SampleShape.Rank != 3)
             throw new ArgumentException($"{name} is for images, and {run.Folder} makes points");
         var config = run.Config with { Device = device };
-        config = (config with { Sampling = config.Sampling with { Count = DefaultCount } }).With(_config.Given(parsed));
+        var given = _config.Given(parsed);
+        config = (config with { Sampling = config.Sampling with { Count = DefaultCount } }).With(given);
         config.Check();
+        config.ExpectUsed(given);
         int? label = parsed.GetValue(_label);
-        if (label is null && config.Sampling.Guidance != run.Config.Sampling.Guidance)
+        if (label is null && given["sampling"]?["guidance"] is not null)
             throw new ArgumentException("--guidance leads to a class; say to which with --label");
+        if (given["data"] is not null && parsed.GetValue(_index) is not { Length: > 0 })
+            throw new ArgumentException("--data-dir is for --index, which takes images from the run's data");
         run.Model.Network.Eval();
         var denoiser = run.Model.Denoiser(label, config.Sampling.Guidance);
-        string output = parsed.GetValue(_output) is { } given ? OutputFiles.WithoutEnd(given) : OutputFiles.NextName(run.Folder, name);
+        string output = parsed.GetValue(_output) is { } wanted ? OutputFiles.WithoutEnd(wanted) : OutputFiles.NextName(run.Folder, name);
         OutputFiles.ExpectFree(output + ".png", output + ".safetensors");
         var reporter = ConsoleReporter.ForStandardOutput();
-        reporter.Line($"step {run.Step} of {run.Folder} on {run.Device.Name}, seed {config.Seed}");
+        reporter.Line($"step {run.Step} of {run.Folder} on {run.Device.Name}{(_draws ? $", seed {config.Seed}" : "")}");
         var images = Images(parsed, run, config, reporter);
         using var signals = new StopSignals(Console.Error);
         bool begun = false;

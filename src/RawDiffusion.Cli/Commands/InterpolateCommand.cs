@@ -10,7 +10,7 @@ internal static class InterpolateCommand
     public static Command Create()
     {
         var command = new Command("interpolate", "Go from one image to another through the noise that the model of a run makes them from (DDIM). Shows the first image, the way and the second.");
-        var options = new EditingOptions(command, 2, "Images on the way, both ends included.");
+        var options = new EditingOptions(command, 2, "Images on the way, both ends included.", draws: false);
         command.SetAction(parsed => options.Run(parsed, command.Name, task =>
         {
             if (task.Count < 2)

@@ -24,7 +24,7 @@ internal static class SampleCommand
         command.Options.Add(attribute);
         command.Options.Add(trajectory);
         command.Options.Add(output);
-        command.SetAction(parsed => options.Run(parsed, run => Pictures.Count(run.Model), (run, config) =>
+        command.SetAction(parsed => options.Run(parsed, (run, config) => Pictures.Count(run.Model, config), (run, config) =>
         {
             string? gif = parsed.GetValue(trajectory);
             string name = parsed.GetValue(output) is { } wanted ? OutputFiles.WithoutEnd(wanted) : OutputFiles.NextName(run.Folder, "sample");

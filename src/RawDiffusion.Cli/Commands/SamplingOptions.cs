@@ -37,16 +37,17 @@ internal sealed class SamplingOptions
     }
 
     /// <summary>Opens the run and hands it over with the configuration that the user wants.</summary>
-    /// <param name="count">The number of samples where the user does not say; null for the run's own.</param>
-    public int Run(ParseResult parsed, Func<TrainedRun, int?>? count, Func<TrainedRun, RunConfig, int> action) => _config.Explain(parsed, () =>
+    /// <param name="count">The number of samples where the user does not say, of the run and what else is wanted; null for the run's own.</param>
+    public int Run(ParseResult parsed, Func<TrainedRun, RunConfig, int>? count, Func<TrainedRun, RunConfig, int> action) => _config.Explain(parsed, () =>
     {
         string device = _device.Name(parsed);
         var run = TrainedRun.Open(parsed.GetValue(_run)!, Device.Parse(device));
-        var config = run.Config with { Device = device };
-        if (count?.Invoke(run) is { } number)
-            config = config with { Sampling = config.Sampling with { Count = number } };
-        config = config.With(_config.Given(parsed));
+        var given = _config.Given(parsed);
+        var config = (run.Config with { Device = device }).With(given);
+        if (count is not null && given["sampling"]?["count"] is null)
+            config = config with { Sampling = config.Sampling with { Count = count(run, config) } };
         config.Check();
+        config.ExpectUsed(given);
         ConsoleReporter.ForStandardOutput().Line($"step {run.Step} of {run.Folder} on {run.Device.Name}, seed {config.Seed}");
         return action(run, config);
     });

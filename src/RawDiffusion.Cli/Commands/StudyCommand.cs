@@ -45,6 +45,8 @@ internal static class StudyCommand
             if (wanted is null)
                 throw new ArgumentException($"study needs a name: {All}, or one of: {Names}");
             IReadOnlyList<Study> studies = wanted == All ? AllStudies.List : [AllStudies.Find(wanted)];
+            if (!studies.Any(study => study.NeedsImages) && new Option[] { models, data, offline }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } imageOption)
+                throw new ArgumentException($"{imageOption.Name} is for studies of images, and {wanted} is none");
             bool ownFolder = folder is not null && studies.Count == 1;
             string root = folder ?? "studies";
             return Run(studies, root, study => ownFolder ? root : Path.Combine(root, study.Name), new StudySettings

@@ -69,7 +69,7 @@ internal sealed class TrainOptions
             .Add<int>("accumulate", "training.accumulate", "Parts that a batch goes through the network in, to save memory.")
             .Add<double>("lr", "training.learningRate", "Largest learning rate.")
             .Add<string>("lr-schedule", "training.learningRateSchedule", "constant, linear or cosine, after the warm-up.")
-            .Add<int>("warmup", "training.warmup", "Steps in which the learning rate rises.")
+            .Add<int>("warmup", "training.warmup", "Steps in which the learning rate rises; at most a tenth of all.")
             .Add<double>("weight-decay", "training.weightDecay", "AdamW's weight decay.")
             .Add<double>("clip-norm", "training.clipNorm", "Largest norm of the gradient.")
             .Add<double>("ema-decay", "training.emaDecay", "Decay of the moving average of the weights.")
@@ -112,8 +112,14 @@ internal sealed class TrainOptions
             given["device"] = DeviceOption.BestForUser();
         var config = defaults.With(given);
         config.Check();
+        config.ExpectUsed(given);
         if (parsed.GetValue(_fastDevRun))
+        {
+            var wanted = config;
             config = config.FastDevRun();
+            if (_config.FirstChanged(parsed, wanted, config) is { } option)
+                throw new ArgumentException($"{option} does not apply to --fast-dev-run, which makes a few steps of everything");
+        }
         return RunCommand.Execute((reporter, stop) => DiffusionRun.Start(config, () => Folder(parsed, _out, config.Preset), reporter, stop));
     });
 

@@ -48,7 +48,9 @@ public static class Inpainting
     /// </summary>
     /// <param name="times">Falling times.</param>
     /// <exception cref="ArgumentException">There is no time.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A jump or the number of resamplings is below 1.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// A jump or the number of resamplings is below 1, or no jump fits between the start and the last time but one: nothing would be resampled.
+    /// </exception>
     public static double[] RePaintTimes(ReadOnlySpan<double> times, int jumpLength, int resamplings)
     {
         if (times.IsEmpty)
@@ -58,6 +60,11 @@ public static class Inpainting
         if (resamplings < 1)
             throw new ArgumentOutOfRangeException(nameof(resamplings), $"each stretch is walked at least once, not {resamplings} times");
         int last = times.Length - 1;
+        if (resamplings > 1 && jumpLength >= last)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(jumpLength), $"a jump of {jumpLength} steps does not fit a walk of {last}, whose last is made once: nothing would be resampled; give at most {last - 1}, or more steps");
+        }
         var jumps = new int[times.Length];
         for (int at = last - 1; at >= jumpLength; at -= jumpLength)
             jumps[at] = resamplings - 1;

@@ -16,7 +16,7 @@ public static class SdEdit
     {
         if (!(strength is > 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(strength), $"the strength of an edit must be in (0, 1], not {strength}");
-        return Array.ConvertAll(TimeGrid.Uniform(steps), part => part * strength * process.EndTime);
+        return Array.ConvertAll(TimeGrid.Uniform(process, steps), time => strength * time);
     }
 
     /// <summary>Noises a guide to the first of the times and samples from there (Meng et al. 2022, Algorithm 1, with the ancestral sampler).</summary>

@@ -112,7 +112,7 @@ public static class PeerModels
         network = records ? new RecordedNetwork(direct) : null;
         var denoiser = new Denoiser(network is null ? direct : network.Forward, new LinearSchedule());
         Shape shape = [count, config.SampleSize![0], config.SampleSize[1], config.InChannels];
-        double[] times = TimeGrid.Uniform(steps);
+        double[] times = TimeGrid.Uniform(denoiser.Process, steps);
         return () =>
         {
             using var scope = new MemoryScope();

@@ -3,17 +3,13 @@ namespace RawDiffusion.Diffusion.Processes;
 /// <summary>Lists of times that samplers walk, from the end of a process down to 0. A list of n + 1 times makes n steps.</summary>
 public static class TimeGrid
 {
-    /// <summary>n + 1 equally spaced times from 1 to 0, for processes that end at 1: with n = T the steps of a T-step DDPM, with fewer a strided one.</summary>
+    /// <summary>
+    /// n + 1 equally spaced times from the end of a process to 0: with n = T the steps of a T-step DDPM, with fewer a strided one. Where time is
+    /// the noise (<see cref="EdmProcess"/>), equal steps are equal noise, of which nearly all lie where nothing of the data can be seen;
+    /// <see cref="Karras"/> is made for it.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
-    public static double[] Uniform(int steps)
-    {
-        if (steps < 1)
-            throw new ArgumentOutOfRangeException(nameof(steps), $"a sampler needs at least 1 step, not {steps}");
-        var times = new double[steps + 1];
-        for (int i = 0; i <= steps; i++)
-            times[i] = (double)(steps - i) / steps;
-        return times;
-    }
+    public static double[] Uniform(ForwardProcess process, int steps) => Array.ConvertAll(Parts(steps), part => part * process.EndTime);
 
     /// <summary>
     /// n + 1 times of a process with sigma / alpha^(1/rho) equally spaced between its largest and smallest value, and then 0 where that is
@@ -33,12 +29,17 @@ public static class TimeGrid
 
     /// <summary>n + 1 times from the end of a process to 0 that fall as squares: DDIM's quadratic grid (Song, Meng and Ermon 2021, appendix D.2).</summary>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than one step.</exception>
-    public static double[] Quadratic(ForwardProcess process, int steps)
+    public static double[] Quadratic(ForwardProcess process, int steps) => Array.ConvertAll(Parts(steps), part => part * part * process.EndTime);
+
+    /// <summary>Equally spaced from 1 to 0.</summary>
+    private static double[] Parts(int steps)
     {
-        var times = Uniform(steps);
+        if (steps < 1)
+            throw new ArgumentOutOfRangeException(nameof(steps), $"a sampler needs at least 1 step, not {steps}");
+        var parts = new double[steps + 1];
         for (int i = 0; i <= steps; i++)
-            times[i] *= times[i] * process.EndTime;
-        return times;
+            parts[i] = (double)(steps - i) / steps;
+        return parts;
     }
 
     private static double[] ByRatio(

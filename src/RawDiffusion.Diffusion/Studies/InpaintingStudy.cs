@@ -48,16 +48,16 @@ public sealed class InpaintingStudy : Study
         int count = context.Count(300, 16);
         var batch = context.Models.Data("mnist").HeldOut.Draw(0, count, 0, context.Device);
         var labels = batch.Labels!;
-        double[] few = TimeGrid.Uniform(RePaintSteps), visited = Inpainting.RePaintTimes(few, JumpLength, Resamplings);
+        double[] few = TimeGrid.Uniform(model.Process, RePaintSteps), visited = Inpainting.RePaintTimes(few, JumpLength, Resamplings);
         int evaluations = Enumerable.Range(1, visited.Length - 1).Count(i => visited[i] < visited[i - 1]);
-        double[] asked = TimeGrid.Uniform(evaluations), guided = TimeGrid.Uniform(evaluations / PassesOfGradient);
+        double[] asked = TimeGrid.Uniform(model.Process, evaluations), guided = TimeGrid.Uniform(model.Process, evaluations / PassesOfGradient);
         Method[] methods =
         [
             new("replacement", (d, known, x, g) => Inpainting.Replacement(d, known, x, asked, g, Clip)),
             new("RePaint", (d, known, x, g) => Inpainting.RePaint(d, known, x, few, g, JumpLength, Resamplings, Clip)),
             new("guided", (d, known, x, g) => Inpainting.Guided(d, known, x, guided, g, Weight, Clip)),
             new("fine-tuned", (_, known, x, g) => known.Fill(Sampler.Ddpm(
-                MaskConditioning.Denoiser(told, model.Process, model.Parameterisation, known), x, TimeGrid.Uniform(ToldSteps), g, clipX0: Clip))),
+                MaskConditioning.Denoiser(told, model.Process, model.Parameterisation, known), x, TimeGrid.Uniform(model.Process, ToldSteps), g, clipX0: Clip))),
         ];
         context.Number("evaluations of replacement and RePaint", evaluations);
         context.Number("evaluations of guidance, each with a gradient", guided.Length - 1);

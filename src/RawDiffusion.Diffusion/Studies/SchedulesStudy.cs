@@ -109,6 +109,6 @@ public sealed partial class SchedulesStudy : Study
         context.ThrowIfStopped();
         using var scope = new MemoryScope();
         return VariationalBound.Evaluate(
-            denoiser, Points(context).To(context.Device), TimeGrid.Uniform(steps), new Generator(seed, 18), Decoder.Gaussian, ReverseVariance.FixedLarge).Total;
+            denoiser, Points(context).To(context.Device), TimeGrid.Uniform(denoiser.Process, steps), new Generator(seed, 18), Decoder.Gaussian, ReverseVariance.FixedLarge).Total;
     }
 }

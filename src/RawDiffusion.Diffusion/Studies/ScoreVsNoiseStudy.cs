@@ -233,7 +233,7 @@ public sealed class ScoreVsNoiseStudy : Study
             var score = noise.On(ncsn);
             Func<Tensor>[] samplers =
             [
-                () => Sampler.Ddpm(noise, Sampler.Prior(ddpm, [count, 2], generator, context.Device), TimeGrid.Uniform(250), generator),
+                () => Sampler.Ddpm(noise, Sampler.Prior(ddpm, [count, 2], generator, context.Device), TimeGrid.Uniform(ddpm, 250), generator),
                 () => Langevin(score, count, generator, context),
                 () => ReverseSde(score, count, generator, context),
             ];

@@ -171,7 +171,7 @@ public sealed class VaeHvaeStudy : Study
         var process = run.Model.Process;
         var denoiser = run.Model.Denoiser();
         var images = data.HeldOut.Draw(0, context.Count(100, 10), 0, context.Device).X;
-        double[] grid = TimeGrid.Uniform(Levels);
+        double[] grid = TimeGrid.Uniform(process, Levels);
         using var noGrad = new NoGrad();
         var terms = DiffusionHierarchy.Of(denoiser, run.Model.SampleShape, grid, Decoder.Discretised, device: context.Device).Terms(images, new Generator(4));
         var noise = new Samplers.RecordedNoise(terms.Latents.Select((z, i) => (z - images * process.Alpha(grid[i])) / process.Sigma(grid[i])));

@@ -89,7 +89,7 @@ public sealed partial class VariancesStudy
         int done = 0;
         for (int i = 0; i < s_imageSteps.Length; i++)
         {
-            double[] times = TimeGrid.Uniform(s_imageSteps[i]);
+            double[] times = TimeGrid.Uniform(denoiser.Process, s_imageSteps[i]);
             var perSample = new Dictionary<string, IReadOnlyList<double>>();
             foreach (string name in names)
             {
@@ -131,7 +131,7 @@ public sealed partial class VariancesStudy
     {
         var judge = new ImageJudge(context.Models.Classifier("digits"), data);
         int count = context.Count(300, 20);
-        double[] times = TimeGrid.Uniform(SampleSteps);
+        double[] times = TimeGrid.Uniform(denoiser.Process, SampleSteps);
         (string Name, ReverseVariance Variance)[] variances = [("small", ReverseVariance.FixedSmall), ("large", ReverseVariance.FixedLarge), ("learned", ReverseVariance.Learned)];
         var scores = variances.ToDictionary(v => v.Name, _ => new List<double>());
         var shown = new List<Tensor>();

@@ -70,7 +70,7 @@ public sealed partial class VariancesStudy : Study
             v => s_steps.Select(n =>
             {
                 context.ThrowIfStopped();
-                double[] times = TimeGrid.Uniform(n);
+                double[] times = TimeGrid.Uniform(denoiser.Process, n);
                 var variance = v.Variance ?? ReverseVariance.Analytic(denoiser, x0, times, new Generator(22));
                 return VariationalBound.Evaluate(denoiser, x0, times, new Generator(23), Decoder.Gaussian, variance).Total;
             }).ToArray());

@@ -34,7 +34,7 @@ public sealed class DiffusionRun
     private DiffusionRun(RunConfig config, ITrainingData data, DiffusionModel model, RunFolder folder, Backend device, IRunReporter reporter)
     {
         (_config, _data, _model, _folder, _device, _reporter) = (config, data, model, folder, device, reporter);
-        _pictures = new Pictures(model, data);
+        _pictures = new Pictures(model, config, data);
     }
 
     /// <summary>Begins a run.</summary>
@@ -45,6 +45,7 @@ public sealed class DiffusionRun
     public static RunOutcome Start(RunConfig config, Func<RunFolder> makeFolder, IRunReporter reporter, CancellationToken stop = default)
     {
         config.Check();
+        UnusedSettings.Check(config);
         var device = Device.Parse(config.Device);
         var data = OpenData(config, reporter, stop);
         config = config with
@@ -74,6 +75,7 @@ public sealed class DiffusionRun
         using var folder = RunFolder.Open(path);
         var config = RunConfig.Load(RunFolder.ConfigPath(path)).With(changes);
         config.Check();
+        config.ExpectUsed(changes);
         var device = Device.Parse(config.Device);
         var data = OpenData(config, reporter, stop);
         var model = DiffusionModel.Create(config, device);

@@ -11,15 +11,15 @@ internal sealed class NamedSampler
 
     private readonly Method _run;
 
-    /// <param name="startsWithoutSignal">Whether it can begin where there is noise alone.</param>
-    private NamedSampler(Method run, bool startsWithoutSignal = false) => (_run, StartsWithoutSignal) = (run, startsWithoutSignal);
+    private NamedSampler(Method run, bool startsWithoutSignal = false, bool takesEta = false) =>
+        (_run, StartsWithoutSignal, TakesEta) = (run, startsWithoutSignal, takesEta);
 
     /// <summary>Values of <see cref="SamplingConfig.Sampler"/>.</summary>
     public static IReadOnlyDictionary<string, NamedSampler> All { get; } = new Dictionary<string, NamedSampler>
     {
         ["ddpm"] = new((d, x, t, noise, s, watch) => Sampler.Ddpm(
             d, x, t, noise, d.LearnsVariance ? ReverseVariance.Learned : ReverseVariance.FixedSmall, Limit(s), watch)),
-        ["ddim"] = new((d, x, t, noise, s, watch) => Sampler.Ddim(d, x, t, noise, s.Eta, Limit(s), watch)),
+        ["ddim"] = new((d, x, t, noise, s, watch) => Sampler.Ddim(d, x, t, noise, s.Eta, Limit(s), watch), takesEta: true),
         ["euler"] = new((d, x, t, noise, s, watch) => Sampler.Euler(Limited(d, s), x, t, noise, callback: watch), startsWithoutSignal: true),
         ["heun"] = new((d, x, t, noise, s, watch) => Sampler.Heun(Limited(d, s), x, t, noise, callback: watch)),
         ["dpm-solver-2m"] = new((d, x, t, _, s, watch) => Sampler.DpmSolver2M(Limited(d, s), x, t, watch), startsWithoutSignal: true),
@@ -30,7 +30,11 @@ internal sealed class NamedSampler
             Limited(d, s), x, ReverseStep.Between(d.Process, t), noise, callback: watch)),
     };
 
+    /// <summary>Whether it can begin where there is noise alone.</summary>
     public bool StartsWithoutSignal { get; }
+
+    /// <summary>Whether <see cref="SamplingConfig.Eta"/> means something to it.</summary>
+    public bool TakesEta { get; }
 
     /// <summary>Samples from the end of the process.</summary>
     public static Tensor Run(SamplingConfig sampling, Denoiser denoiser, Tensor x, NoiseSource noise, Action<SamplerProgress>? callback) =>

@@ -89,10 +89,20 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
     [InlineData("--n 0", "n must be at least 1, not 0")]
     [InlineData("--steps 0", "steps must be at least 1, not 0")]
     [InlineData("--eta 2", "eta must be in [0, 1], not 2")]
+    [InlineData("--eta 0", "eta is for ddim; the sampler is ddpm")]
+    [InlineData("--eta 0.5 --sampler euler", "eta is for ddim; the sampler is euler")]
+    [InlineData("--data-dir .", "data-dir is for data that come in files, and eight-gaussians are made on the fly")]
     [InlineData("--sampler magic", "unknown sampler 'magic'; there are: ddpm, ddim, euler, heun, dpm-solver-2m, dpm-solver-2s, dpm-solver-sde-2m, euler-maruyama, predictor-corrector")]
     [InlineData("--trajectory /nowhere/x.gif", "/nowhere/x.gif: there is no such folder to write to")]
     public void Wrong_settings_are_named(string options, string expected) =>
         Assert.Equal($"rawdiffusion: {expected}\n", Fail(["sample", runs.Points, .. options.Split(' ')]));
+
+    [Theory]
+    [InlineData("--guidance 1 --guidance-interval 0.3,3", "guidance-interval says where to guide, and samples are not guided; give --guidance or --classifier-guidance too")]
+    [InlineData("--guidance 1 --guidance-rescale 0.5", "guidance-rescale is for classifier-free guidance, and there is none; give --guidance too")]
+    [InlineData("--guidance 1 --classifier-guidance 2 --guidance-rescale 0.5", "guidance-rescale is for classifier-free guidance, and there is none; give --guidance too")]
+    public void Settings_of_a_guidance_that_there_is_not_are_named(string options, string expected) =>
+        Assert.Equal($"rawdiffusion: {expected}\n", Fail(["sample", runs.Images, .. options.Split(' ')]));
 
     [Fact]
     public void Nothing_is_overwritten()
@@ -124,12 +134,12 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
         var evaluation = run.Evaluate(run.Sample(run.Config.Sampling, run.Config.Seed, SilentReporter.Instance), run.Config, SilentReporter.Instance);
         using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(runs.Images, "metrics.json")));
 
-        string[] distances = ["cfid", "cfidFloor", "csfid", "csfidFloor", "kid", "kidFloor", "precision", "precisionOfReal", "recall", "recallOfReal"];
+        string[] distances = ["cfid", "cfidFloor", "csfid", "csfidFloor", "floorImages", "kid", "kidFloor", "precision", "precisionOfReal", "recall", "recallOfReal"];
         Assert.Equal(["samples", "confidentShare", "classShares", .. distances, "classifierAccuracy", "rightShare"], evaluation.Metrics.Keys);
-        foreach (string name in (string[])["confidentShare", .. distances, "classifierAccuracy", "rightShare"])
+        foreach (string name in (string[])["confidentShare", .. distances.Where(name => name != "floorImages"), "classifierAccuracy", "rightShare"])
             Assert.Equal((double)evaluation.Metrics[name], metrics.RootElement.GetProperty(name).GetDouble());
         Assert.Equal("rawdiffusion: n must be at least 2 where images are judged, not 1\n", Fail(["evaluate", runs.Images, "--n", "1"]));
-        Assert.Contains(evaluation.Rows, row => row.Name == "cFID" && row.Value.Contains("at N = 12; as many real images have"));
+        Assert.Contains(evaluation.Rows, row => row.Name == "cFID" && row.Value.Contains("at N = 12; real images have"));
     }
 
     [Theory]

@@ -50,7 +50,7 @@ public class BadInputTests
     [Fact]
     public void A_sampler_that_divides_by_the_signal_does_not_start_without_one()
     {
-        double[] times = TimeGrid.Uniform(4);
+        double[] times = TimeGrid.Uniform(s_process, 4);
         foreach (string name in new[] { "ddpm", "ddim", "heun", "dpm-solver-2s", "dpm-solver-2s-eta", "euler-maruyama", "predictor", "langevin" })
             Refuses(name is "predictor" ? "0 and" : "time 1", () => EverySampler.Run(name, Exact(new StraightFlow()), Start, times));
         Refuses("time 1", () => Sampler.DpmSolverSde2M(Exact(new StraightFlow()), Start, times, s_generator, eta: 0));
@@ -64,7 +64,7 @@ public class BadInputTests
     {
         var denoiser = Denoiser.FromFunction((x, _) => x, new StraightFlow(), Parameterisation.Epsilon);
         Refuses("from Epsilon there is no X0 at time 1 of flow", () => denoiser.X0(Start, 1));
-        Refuses("there is no X0", () => Sampler.Euler(denoiser, Start, TimeGrid.Uniform(4), s_generator));
+        Refuses("there is no X0", () => Sampler.Euler(denoiser, Start, TimeGrid.Uniform(s_process, 4), s_generator));
         Assert.Equal(0, denoiser.Evaluations);
         Assert.Equal(Start.ToArray(), denoiser.Epsilon(Start, 1).ToArray());
     }
@@ -131,7 +131,7 @@ public class BadInputTests
     [Fact]
     public void Grids_of_no_steps_and_of_ratios_that_do_not_fall_are_refused()
     {
-        Refuses("not 0", () => TimeGrid.Uniform(0));
+        Refuses("not 0", () => TimeGrid.Uniform(s_process, 0));
         Refuses("not -3", () => TimeGrid.Quadratic(s_process, -3));
         Refuses("not 0", () => TimeGrid.Karras(s_process, 0, 0.01));
         Refuses("rho must be positive, not 0", () => TimeGrid.Karras(s_process, 5, 0.01, rho: 0));

@@ -95,7 +95,7 @@ public sealed class EmulatedSamplerTests
     private static Tensor Sample(string sampler, Denoiser denoiser, Generator generator, Backend device)
     {
         var x = Sampler.Prior(denoiser.Process, s_images, generator, device);
-        double[] times = TimeGrid.Uniform(3);
+        double[] times = TimeGrid.Uniform(denoiser.Process, 3);
         return sampler == "ddpm"
             ? Sampler.Ddpm(denoiser, x, times, generator, clipX0: 1)
             : Sampler.Ddim(denoiser, x, times, generator, eta: 0.5, clipX0: 1);

@@ -69,7 +69,7 @@ public sealed class KnownBugTests : IDisposable
     public void The_steps_of_sampling_are_those_of_training()
     {
         var schedule = new DiscreteSchedule(new LinearSchedule(), 100);
-        double[] times = TimeGrid.Uniform(100);
+        double[] times = TimeGrid.Uniform(new LinearSchedule(), 100);
         Assert.Equal(Enumerable.Range(0, 100).Select(i => schedule.Time(99 - i)), times[..^1]);
     }
 

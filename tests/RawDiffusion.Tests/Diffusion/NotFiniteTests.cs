@@ -16,7 +16,7 @@ public class NotFiniteTests
 {
     private static readonly CosineSchedule s_process = new();
 
-    private static readonly double[] s_times = TimeGrid.Uniform(10);
+    private static readonly double[] s_times = TimeGrid.Uniform(s_process, 10);
 
     /// <summary>Right down to a time, and then wrong in one number of one sample.</summary>
     private static Denoiser Spoilt(double from, float value)
@@ -166,7 +166,7 @@ public class NotFiniteTests
         using var device = new CudaBackend(new EmulatedCudaDriver(new EmulatorOptions { Mode = ExecutionMode.Unchecked }));
         var denoiser = Denoiser.FromFunction((x, t) => t < 0.15 ? x * double.NaN : x * 0.5, s_process, Parameterisation.X0);
         var e = Assert.Throws<NotFiniteException>(() => Sampler.Ddim(
-            denoiser, Tensor.Ones([4, 2], device), TimeGrid.Uniform(50), new Generator(1)));
+            denoiser, Tensor.Ones([4, 2], device), TimeGrid.Uniform(s_process, 50), new Generator(1)));
         // 50 steps: that from 7/50 is the 44th, in the second reading.
         Assert.Equal((44, 0.14), (e.Step, Math.Round(e.Time, 12)));
     }

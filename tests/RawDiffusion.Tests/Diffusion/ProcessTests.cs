@@ -138,7 +138,10 @@ public class ProcessTests
         Assert.Throws<ArgumentException>(() => new LinearSchedule(0, double.NaN));
         Assert.Throws<ArgumentException>(() => new CosineSchedule(finalAlpha: 0));
         Assert.Throws<ArgumentException>(() => new DiscreteSchedule(new LinearSchedule(), 0, Device.Reference));
-        Assert.Throws<ArgumentOutOfRangeException>(() => TimeGrid.Uniform(0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => TimeGrid.Uniform(new LinearSchedule(), 0));
+        // From where a process ends, whatever its time is.
+        Assert.Equal([1, 0.75, 0.5, 0.25, 0], TimeGrid.Uniform(new CosineSchedule(), 4));
+        Assert.Equal([80, 60, 40, 20, 0], TimeGrid.Uniform(new EdmProcess(), 4));
     }
 
     private static double Square(double x) => x * x;

@@ -79,7 +79,7 @@ public class SamplerOrderTests
         double previous = double.PositiveInfinity;
         foreach (int steps in new[] { 10, 50, 250, 1000 })
         {
-            double[] falling = TimeGrid.Uniform(steps), rising = [.. falling.Reverse()];
+            double[] falling = TimeGrid.Uniform(process, steps), rising = [.. falling.Reverse()];
             var back = Sampler.Ddim(denoiser, Sampler.Invert(denoiser, data, rising), falling, new Generator(1));
             double error = (back - data).Square().Mean().Item();
             Assert.True(error < previous, $"{steps} steps: {error} after {previous}");

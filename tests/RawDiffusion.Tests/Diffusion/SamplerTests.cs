@@ -86,7 +86,7 @@ public class SamplerTests
         const int N = 20_000;
         var generator = new Generator(7);
         var x = Sampler.Prior(s_process, [N, 1], generator);
-        double[] times = TimeGrid.Uniform(300);
+        double[] times = TimeGrid.Uniform(s_process, 300);
         var samples = Run(method, eta, x, times, generator);
 
         double[] values = samples.ToDoubleArray();
@@ -100,7 +100,7 @@ public class SamplerTests
     public void Ddim_with_eta_0_ignores_the_generator_and_ddpm_does_not()
     {
         var x = Tensor.Randn(new Generator(1), [16, 2]);
-        double[] times = TimeGrid.Uniform(10);
+        double[] times = TimeGrid.Uniform(s_process, 10);
         Assert.Equal(Run("ddim", 0, x, times, new Generator(1)).ToArray(), Run("ddim", 0, x, times, new Generator(2)).ToArray());
         Assert.NotEqual(Run("ddpm-small", 0, x, times, new Generator(1)).ToArray(), Run("ddpm-small", 0, x, times, new Generator(2)).ToArray());
         Assert.Equal(Run("ddpm-small", 0, x, times, new Generator(1)).ToArray(), Run("ddpm-small", 0, x, times, new Generator(1)).ToArray());
@@ -111,7 +111,7 @@ public class SamplerTests
     {
         // Same mean, same variance, same noise: equal up to float32 rounding over ten steps.
         var x = Tensor.Randn(new Generator(1), [16, 2], Device.Reference);
-        double[] times = TimeGrid.Uniform(10);
+        double[] times = TimeGrid.Uniform(s_process, 10);
         AssertClose(Run("ddpm-small", 0, x, times, new Generator(5)), Run("ddim", 1, x, times, new Generator(5)), 1e-9);
     }
 
@@ -162,8 +162,8 @@ public class SamplerTests
     public void A_limit_that_is_never_reached_changes_nothing()
     {
         var x = Tensor.Randn(new Generator(1), [100, 2], Device.Reference);
-        var free = Sampler.Ddim(Exact(), x, TimeGrid.Uniform(10), new Generator(2), eta: 0.5);
-        AssertClose(free, Sampler.Ddim(Exact(), x, TimeGrid.Uniform(10), new Generator(2), eta: 0.5, clipX0: 1e6), 1e-9);
+        var free = Sampler.Ddim(Exact(), x, TimeGrid.Uniform(s_process, 10), new Generator(2), eta: 0.5);
+        AssertClose(free, Sampler.Ddim(Exact(), x, TimeGrid.Uniform(s_process, 10), new Generator(2), eta: 0.5, clipX0: 1e6), 1e-9);
     }
 
     [Fact]
@@ -171,7 +171,7 @@ public class SamplerTests
     {
         var x = Tensor.Randn(new Generator(1), [8, 2]);
         float[] start = x.ToArray();
-        var samples = Run("ddim", 0, x, TimeGrid.Uniform(5), new Generator(1));
+        var samples = Run("ddim", 0, x, TimeGrid.Uniform(s_process, 5), new Generator(1));
         Assert.Equal(start, x.ToArray());
         Assert.All(samples.ToArray(), v => Assert.True(float.IsFinite(v)));
     }

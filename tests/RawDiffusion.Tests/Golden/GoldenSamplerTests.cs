@@ -106,7 +106,7 @@ public class GoldenSamplerTests
         if (golden["alpha_bar_from_to"].Deserialize<double[][]>() is { } alphaBar)
         {
             var process = new Table([.. alphaBar.Select(step => step[0]), 1]);
-            double[] times = TimeGrid.Uniform(alphaBar.Length);
+            double[] times = TimeGrid.Uniform(process, alphaBar.Length);
             if (sampler == "ddim")
                 Sampler.Ddim(Exact(process), x, times, noise, golden["eta"]!.GetValue<double>(), callback: watch);
             else

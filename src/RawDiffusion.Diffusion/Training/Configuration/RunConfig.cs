@@ -81,6 +81,11 @@ public sealed record RunConfig
 
     /// <exception cref="ConfigException">A setting makes no sense; the message names it and its value.</exception>
     public void Check() => RunConfigChecks.Check(this);
+
+    /// <summary>Refuses settings that would change nothing. Only of those that somebody has just given: files and presets say everything.</summary>
+    /// <param name="given">What was given, in the form of <c>config.json</c>; it is part of this configuration.</param>
+    /// <exception cref="ConfigException">One of them is for something else than what the others say.</exception>
+    public void ExpectUsed(JsonObject given) => UnusedSettings.Check(this, given);
 }
 
 /// <summary>What is learned.</summary>

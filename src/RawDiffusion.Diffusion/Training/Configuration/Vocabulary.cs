@@ -55,7 +55,7 @@ internal static class Vocabulary
     /// <summary>Values of <see cref="SamplingConfig.Grid"/>.</summary>
     public static IReadOnlyDictionary<string, Func<ForwardProcess, int, double[]>> Grids { get; } = new Dictionary<string, Func<ForwardProcess, int, double[]>>
     {
-        ["uniform"] = (_, steps) => TimeGrid.Uniform(steps),
+        ["uniform"] = TimeGrid.Uniform,
         ["quadratic"] = TimeGrid.Quadratic,
         ["log-snr"] = (process, steps) => TimeGrid.LogSnr(process, steps, process.NoiseToSignal(FirstTime)),
         ["karras"] = (process, steps) => TimeGrid.Karras(process, steps, process.NoiseToSignal(FirstTime)),

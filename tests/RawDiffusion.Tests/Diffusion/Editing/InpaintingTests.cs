@@ -91,7 +91,7 @@ public class InpaintingTests
     {
         var known = new KnownPart(s_mixture.Sample(20, new Generator(1)), FirstKnown);
         var x = Sampler.Prior(s_process, [20, 2], new Generator(2));
-        double[] times = TimeGrid.Uniform(12);
+        double[] times = TimeGrid.Uniform(s_process, 12);
         Assert.Equal(
             Inpainting.Replacement(Exact(true), known, x, times, new Generator(3)).ToArray(),
             Inpainting.RePaint(Exact(true), known, x, times, new Generator(3), jumpLength: 4, resamplings: 1).ToArray());
@@ -102,7 +102,8 @@ public class InpaintingTests
     [InlineData(4, 1, 2, new double[] { 4, 3, 4, 3, 2, 3, 2, 1, 2, 1, 0 })]
     [InlineData(5, 2, 2, new double[] { 5, 4, 3, 5, 4, 3, 2, 1, 3, 2, 1, 0 })]
     [InlineData(4, 3, 3, new double[] { 4, 3, 2, 1, 4, 3, 2, 1, 4, 3, 2, 1, 0 })]
-    [InlineData(3, 5, 9, new double[] { 3, 2, 1, 0 })]
+    [InlineData(3, 5, 1, new double[] { 3, 2, 1, 0 })]
+    [InlineData(3, 2, 2, new double[] { 3, 2, 1, 3, 2, 1, 0 })]
     public void RePaint_goes_back_and_forth_as_in_the_paper(int steps, int jumpLength, int resamplings, double[] expected)
     {
         double[] times = [.. Enumerable.Range(0, steps + 1).Select(i => (double)(steps - i))];
@@ -116,7 +117,7 @@ public class InpaintingTests
         var known = new KnownPart(s_mixture.Sample(3, new Generator(1)), FirstKnown);
         var denoiser = Exact(true);
         var seen = new List<SamplerProgress>();
-        Inpainting.RePaint(denoiser, known, Tensor.Zeros([3, 2]), TimeGrid.Uniform(20), new Generator(3), jumpLength: 5, resamplings: 4, callback: seen.Add);
+        Inpainting.RePaint(denoiser, known, Tensor.Zeros([3, 2]), TimeGrid.Uniform(s_process, 20), new Generator(3), jumpLength: 5, resamplings: 4, callback: seen.Add);
         // Jumps start 1, 6 and 11 steps before the end; from 16 one of 5 steps would lead beyond the start.
         Assert.Equal(20 + 3 * 3 * 5, denoiser.Evaluations);
         Assert.Equal(Enumerable.Range(1, denoiser.Evaluations), seen.Select(at => at.Step));
@@ -139,7 +140,7 @@ public class InpaintingTests
     public void Clipping_bounds_what_is_filled_in()
     {
         var known = new KnownPart(Tensor.Full([100, 2], 3), FirstKnown);
-        var x = Inpainting.Replacement(Exact(true), known, Tensor.Zeros([100, 2]), TimeGrid.Uniform(5), new Generator(1), clipX0: 0.5);
+        var x = Inpainting.Replacement(Exact(true), known, Tensor.Zeros([100, 2]), TimeGrid.Uniform(s_process, 5), new Generator(1), clipX0: 0.5);
         Assert.All(x.Slice(1, 1, 1).ToArray(), value => Assert.InRange(value, -0.5f, 0.5f));
         Assert.All(x.Slice(1, 0, 1).ToArray(), value => Assert.Equal(3, value));
     }
@@ -154,6 +155,7 @@ public class InpaintingTests
         Assert.Contains("no signal is left", Message(() => Inpainting.Replacement(flow, known, Tensor.Zeros([2, 2]), [1, 0], new Generator(1))));
         Assert.Contains("is empty", Message(() => Inpainting.RePaintTimes([], 1, 1)));
         Assert.Contains("not 0", Message(() => Inpainting.RePaintTimes([1, 0], 0, 1)));
+        Assert.Contains("give at most 2, or more steps", Message(() => Inpainting.RePaintTimes([3, 2, 1, 0], 3, 2)));
         Assert.Contains("not -2 times", Message(() => Inpainting.RePaintTimes([1, 0], 1, -2)));
         Assert.Contains("-1", Message(() => Inpainting.Guide(Exact(true), known, -1)));
         Assert.Contains("NaN", Message(() => Inpainting.Guide(Exact(true), known, double.NaN)));
@@ -172,13 +174,13 @@ public class InpaintingTests
         var data = Data(mixture, 1);
         var generator = new Generator(3);
         var x = Inpainting.RePaint(
-            Exact(mixture), new KnownPart(data, FirstKnown), Sampler.Prior(s_process, data.Shape, generator), TimeGrid.Uniform(40), generator, jumpLength: 3, resamplings);
+            Exact(mixture), new KnownPart(data, FirstKnown), Sampler.Prior(s_process, data.Shape, generator), TimeGrid.Uniform(s_process, 40), generator, jumpLength: 3, resamplings);
         return SlicedWasserstein.Distance(x, data, projections: 200);
     }
 
     private static Tensor Run(string method, Denoiser denoiser, KnownPart known, Tensor x, Generator generator, int steps)
     {
-        double[] times = Array.ConvertAll(TimeGrid.Uniform(steps), part => part * denoiser.Process.EndTime);
+        double[] times = TimeGrid.Uniform(denoiser.Process, steps);
         return method switch
         {
             "replacement" => Inpainting.Replacement(denoiser, known, x, times, generator),

@@ -66,7 +66,7 @@ public class MaskConditioningTests
         var known = new KnownPart(images, RandomMasks.Draw(20, 8, 8, new Generator(3), Device.Cpu));
         var denoiser = MaskConditioning.Denoiser(widened, s_process, Parameterisation.X0, known);
         var generator = new Generator(4);
-        var filled = known.Fill(Sampler.Ddim(denoiser, Sampler.Prior(s_process, images.Shape, generator, Device.Cpu), TimeGrid.Uniform(5), generator));
+        var filled = known.Fill(Sampler.Ddim(denoiser, Sampler.Prior(s_process, images.Shape, generator, Device.Cpu), TimeGrid.Uniform(s_process, 5), generator));
         // The greys have the variance 1/3. Without the known part no guess would be better than that.
         double error = (filled - images).Square().Mean().Item() / (1 - known.Mask.Mean().Item());
         Assert.True(error < 0.1, $"{error}");

@@ -109,7 +109,7 @@ public class HybridTests
         var denoiser = new Denoiser((x, times) => network(x, times, null), s_process, Parameterisation.X0, learnsVariance: true);
         const int N = 40_000;
         var terms = VariationalBound.Evaluate(
-            denoiser, Data(N / Steps, new Generator(4)), TimeGrid.Uniform(Steps), new Generator(5), Decoder.Gaussian, ReverseVariance.Learned);
+            denoiser, Data(N / Steps, new Generator(4)), TimeGrid.Uniform(denoiser.Process, Steps), new Generator(5), Decoder.Gaussian, ReverseVariance.Learned);
         var batch = Batch(network, N, new Generator(6));
         double[] losses = batch.SampleLosses(batch.Draw(batch.Inputs)).Bound.ToDoubleArray();
         double mean = losses.Average(), error = Math.Sqrt(losses.Average(loss => (loss - mean) * (loss - mean)) / N);
@@ -137,7 +137,7 @@ public class HybridTests
         var denoiser = new Denoiser((x, times) => network(x, times, null), process, Parameterisation.X0, learnsVariance: true);
         const int N = 160_000;
         var terms = VariationalBound.Evaluate(
-            denoiser, Data(N / Steps, new Generator(4)), TimeGrid.Uniform(Steps), new Generator(5), Decoder.Gaussian, ReverseVariance.Learned);
+            denoiser, Data(N / Steps, new Generator(4)), TimeGrid.Uniform(denoiser.Process, Steps), new Generator(5), Decoder.Gaussian, ReverseVariance.Learned);
         var times = TimeSampler.Steps(new DiscreteSchedule(process, Steps, Device.Reference));
         var batch = new HybridBatch(network, denoiser, Data(N, new Generator(6)), null, times, Steps, Decoder.Gaussian, new Generator(7));
         double[] losses = batch.SampleLosses(batch.Draw(batch.Inputs)).Bound.ToDoubleArray();
@@ -185,7 +185,7 @@ public class HybridTests
 
         double[] losses = batch.SampleLosses(drawn).Bound.ToDoubleArray();
         double mean = losses.Average(), error = Math.Sqrt(losses.Average(value => (value - mean) * (value - mean)) / N);
-        var terms = VariationalBound.Evaluate(denoiser, images, TimeGrid.Uniform(Steps), generator, Decoder.Discretised, ReverseVariance.Learned);
+        var terms = VariationalBound.Evaluate(denoiser, images, TimeGrid.Uniform(denoiser.Process, Steps), generator, Decoder.Discretised, ReverseVariance.Learned);
         Assert.Equal((terms.Total - terms.Prior) / 16, mean, 4 * (error + terms.StandardError / 16));
     }
 

@@ -67,10 +67,26 @@ public class ClassifierFreeGuidanceTests
         Assert.Equal(Unconditional.Epsilon(x, 0.4).ToDoubleArray(), Guidance.ClassifierFree(Of(Mode), Unconditional, 0).Epsilon(x, 0.4).ToDoubleArray());
     }
 
+    /// <summary>Guidance of guidance: the one that is told nothing stands beside and within the other, and is asked twice.</summary>
+    [Fact]
+    public void Counts_a_network_once_for_each_time_that_it_is_asked()
+    {
+        Denoiser unconditional = Unconditional, told = Of(Mode), inner = Guidance.ClassifierFree(told, unconditional, 3);
+        var outer = Guidance.ClassifierFree(inner, unconditional, 2);
+        outer.Epsilon(Noised(0.4), 0.4);
+        Assert.Equal(2, unconditional.Evaluations);
+        Assert.Equal(1, told.Evaluations);
+        Assert.Equal(3, outer.Evaluations);
+        // What is asked behind its back is not its own.
+        inner.Epsilon(Noised(0.4), 0.4);
+        Assert.Equal(3, outer.Evaluations);
+        Assert.Equal(4, inner.Evaluations);
+    }
+
     [Fact]
     public void Is_limited_to_an_interval_of_noise()
     {
-        double[] times = TimeGrid.Uniform(20);
+        double[] times = TimeGrid.Uniform(Process, 20);
         var interval = new GuidanceInterval(0.3, 3);
         var guided = Guidance.ClassifierFree(Of(Mode), Unconditional, 3, interval);
         Sampler.Ddim(guided, Tensor.Randn(new Generator(1), [4, 2], Device.Reference), times, new Generator(1));

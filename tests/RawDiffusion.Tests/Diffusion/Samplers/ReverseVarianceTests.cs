@@ -42,7 +42,7 @@ public class ReverseVarianceTests
     public void With_the_best_variance_the_bound_is_the_entropy(int steps)
     {
         var terms = VariationalBound.Evaluate(
-            Exact(), Data(20_000, 1), TimeGrid.Uniform(steps), new Generator(2), Decoder.Gaussian, ReverseVariance.Analytic(CleanVariance));
+            Exact(), Data(20_000, 1), TimeGrid.Uniform(s_process, steps), new Generator(2), Decoder.Gaussian, ReverseVariance.Analytic(CleanVariance));
         double entropy = 0.5 * Math.Log(2 * Math.PI * Math.E * Deviation * Deviation);
         Assert.InRange(Math.Abs(terms.Total - entropy), 0, 4 * terms.StandardError + 1e-4);
     }
@@ -50,7 +50,7 @@ public class ReverseVarianceTests
     [Fact]
     public void Fixed_variances_have_higher_bounds()
     {
-        var times = TimeGrid.Uniform(10);
+        var times = TimeGrid.Uniform(s_process, 10);
         // Equal noise: what differs are the variances alone.
         double Bound(ReverseVariance variance) =>
             VariationalBound.Evaluate(Exact(), Data(4000, 1), times, new Generator(2), Decoder.Gaussian, variance).Total;
@@ -123,7 +123,7 @@ public class ReverseVarianceTests
     [Fact]
     public void The_error_of_the_clean_sample_measures_the_best_variance()
     {
-        double[] times = TimeGrid.Uniform(5);
+        double[] times = TimeGrid.Uniform(s_process, 5);
         var measured = ReverseVariance.Analytic(Exact(), Data(50_000, 6), times, new Generator(7));
         for (int i = 0; i + 1 < times.Length; i++)
         {
@@ -141,7 +141,7 @@ public class ReverseVarianceTests
     public void The_ends_of_the_learned_variance_are_the_fixed_ones(double spread, bool small)
     {
         var fixedVariance = small ? ReverseVariance.FixedSmall : ReverseVariance.FixedLarge;
-        double[] times = TimeGrid.Uniform(10);
+        double[] times = TimeGrid.Uniform(s_process, 10);
         Tensor x = Tensor.Randn(new Generator(1), [16, 2], Device.Reference);
         // As a generator's noise is drawn inside the fused step or outside of it, the same is given to both.
         RecordedNoise Noise() => new(Enumerable.Range(0, 12).Select(i => Tensor.Randn(new Generator((ulong)i, 9), x.Shape, Device.Reference)));

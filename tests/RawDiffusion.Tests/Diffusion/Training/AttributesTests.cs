@@ -98,7 +98,7 @@ public sealed class AttributesTests(AttributesTests.Run run) : IClassFixture<Att
         var guided = Guidance.ClassifierFree(Told(0), [new(Told(1), 2), new(Told(2), 3), new(Told(3), 2)]);
         var generator = new Generator(5, RandomStreams.Sampling);
         var start = Sampler.Prior(model.Process, [4, 28, 28, 3], generator);
-        var expected = Sampler.Ddim(guided, start, RawDiffusion.Diffusion.Processes.TimeGrid.Uniform(3), generator);
+        var expected = Sampler.Ddim(guided, start, RawDiffusion.Diffusion.Processes.TimeGrid.Uniform(model.Process, 3), generator);
         Assert.Equal(expected.ToArray(), samples.X.ToArray());
     }
 

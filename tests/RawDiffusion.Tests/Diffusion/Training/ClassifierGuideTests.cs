@@ -3,6 +3,7 @@ using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Processes;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Diffusion.Training.Configuration;
+using RawDiffusion.IO;
 
 namespace RawDiffusion.Tests.Diffusion.Training;
 
@@ -50,6 +51,9 @@ public sealed class ClassifierGuideTests : IDisposable
     {
         var run = Run(conditional: false, guidance: 3);
         Assert.Contains("\"rightShare\"", File.ReadAllText(Path.Combine(run.Folder, "metrics.json")));
+        // A column for each class, of images twice as large with two pixels between, and as many samples as fill eight rows.
+        Assert.Equal(10 * (2 * 28 + 2) + 2, Png.Load(Path.Combine(run.Folder, "samples", "step-2.png")).Width);
+        Assert.Equal((80, 64), (Pictures.Count(run.Model, run.Config), Pictures.Count(run.Model, run.Config with { Sampling = run.Config.Sampling with { ClassifierGuidance = 0 } })));
     }
 
     [Fact]

@@ -113,7 +113,7 @@ public sealed class VocabularyTests : IDisposable
         var denoiser = model.Denoiser((x, times) => model.Forward(x, times, labels));
         var start = Sampler.Prior(model.Process, [2, 28, 28, 1], generator, Device.Cpu);
         Assert.NotNull(denoiser.Predict(start, 1, Parameterisation.X0).Spread);
-        float[] fixedOnes = Sampler.Ddpm(denoiser, start, TimeGrid.Uniform(4), generator, clipX0: 1).ToArray();
+        float[] fixedOnes = Sampler.Ddpm(denoiser, start, TimeGrid.Uniform(denoiser.Process, 4), generator, clipX0: 1).ToArray();
         Assert.NotEqual(fixedOnes, learned);
     }
 

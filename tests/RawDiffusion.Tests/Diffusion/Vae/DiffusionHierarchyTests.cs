@@ -42,7 +42,7 @@ public class DiffusionHierarchyTests
         var denoiser = exact
             ? data.Denoiser(process)
             : new Denoiser(new MlpDenoiser(new Generator(2), x.Device, width: 16, outputs: learns ? 4 : 2).Forward, process, learnsVariance: learns);
-        double[] times = TimeGrid.Uniform(Levels);
+        double[] times = TimeGrid.Uniform(process, Levels);
         var hierarchy = DiffusionHierarchy.Of(denoiser, [2], times, Decoder.Gaussian, variance, x.Device);
         Assert.Equal(Levels, hierarchy.Levels);
 
@@ -100,7 +100,7 @@ public class DiffusionHierarchyTests
         // Drawn from the top down, every latent has the forward process's marginal: 6 standard errors of the mean and of the variance.
         var process = new LinearSchedule();
         var x = new EightGaussians().Sample(4000, new Generator(1), Device.Cpu);
-        double[] times = TimeGrid.Uniform(4);
+        double[] times = TimeGrid.Uniform(process, 4);
         var hierarchy = DiffusionHierarchy.Of(new EightGaussians().Denoiser(process), [2], times, Decoder.Gaussian, device: Device.Cpu);
         var latents = hierarchy.Terms(x, new Generator(2)).Latents;
         for (int i = 0; i < latents.Count; i++)
@@ -116,7 +116,7 @@ public class DiffusionHierarchyTests
     {
         var process = new CosineSchedule();
         var denoiser = new EightGaussians().Denoiser(process);
-        double[] times = TimeGrid.Uniform(20);
+        double[] times = TimeGrid.Uniform(process, 20);
         var hierarchy = DiffusionHierarchy.Of(denoiser, [2], times, Decoder.Gaussian, device: Device.Reference);
         var recorded = Enumerable.Range(0, 20).Select(i => Tensor.Randn(new Generator(7, (ulong)i), [8, 2], Device.Reference)).ToArray();
         var z = hierarchy.Sample(8, new RecordedNoise(recorded));
