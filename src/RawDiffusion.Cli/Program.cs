@@ -62,8 +62,30 @@ public static class Program
         if (command.Subcommands.Count > 0)
             return $"{(command.Parents.Any() ? $"{command.Name} needs a command" : "a command is needed")}: {Names(command)} (--help tells more)";
         if (parsed.UnmatchedTokens.Count > 0)
-            return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name} (--help lists them)";
+            return $"unknown option '{parsed.UnmatchedTokens[0]}' for {command.Name}{NearestOption(command, parsed.UnmatchedTokens[0])} (--help lists them)";
         return InPlainWords(parsed.Errors[0].Message.TrimEnd('.'));
+    }
+
+    /// <summary>The option that a mistyped one is nearest to, where it is near: up to a third of its letters may be wrong.</summary>
+    private static string NearestOption(Command command, string given)
+    {
+        string wanted = given.Split('=')[0];
+        string? nearest = command.Options.Select(option => option.Name).MinBy(name => Distance(wanted, name));
+        return nearest is not null && given.StartsWith("--", StringComparison.Ordinal) && 3 * Distance(wanted, nearest) <= nearest.Length ? $"; did you mean {nearest}?" : "";
+    }
+
+    /// <summary>How many letters have to be put in, taken out or replaced to make one word of another (Levenshtein 1966).</summary>
+    private static int Distance(string from, string to)
+    {
+        int[] row = [.. Enumerable.Range(0, to.Length + 1)];
+        for (int i = 1; i <= from.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= to.Length; j++)
+                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (from[i - 1] == to[j - 1] ? 0 : 1)));
+        }
+        return row[^1];
     }
 
     /// <summary>Says what was expected instead of naming a type of .NET.</summary>

@@ -32,9 +32,15 @@ internal static class DataCommand
         {
             if (parsed.GetValue(name) is not { } asked)
             {
+                if (new Option[] { directory, offline, picture, seed }.FirstOrDefault(option => parsed.GetResult(option) is { Implicit: false }) is { } idle)
+                    throw new ArgumentException($"{idle.Name} is for one data set; say which: {string.Join(", ", DataSets.All.Select(data => data.Name))}");
                 List();
                 return 0;
             }
+            if (parsed.GetResult(seed) is { Implicit: false } && parsed.GetValue(picture) is null)
+                throw new ArgumentException("--seed is for the samples that --picture shows");
+            if (parsed.GetValue(directory) is not null && !DataSets.Find(asked).HasFiles)
+                throw new ArgumentException($"--data-dir is for data that come in files, and {asked} are made on the fly");
             OutputFiles.ExpectFree(parsed.GetValue(picture));
             var reporter = ConsoleReporter.ForStandardOutput();
             var data = DataSets.Open(asked, DownloadReport.Options(parsed.GetValue(directory), parsed.GetValue(offline), reporter, default));

@@ -22,7 +22,14 @@ internal sealed record EditingTask(TrainedRun Run, RunConfig Config, Denoiser De
     public double ClipX0 => Config.Sampling.ClipX0 ?? double.PositiveInfinity;
 
     /// <summary>As many falling times as the user wants steps, from a part of the process on.</summary>
-    public double[] Times(double strength = 1) => SdEdit.Times(Run.Model.Process, strength, Config.Sampling.Steps);
+    /// <exception cref="ArgumentException">No signal is left where they begin.</exception>
+    public double[] Times(double strength = 1)
+    {
+        double[] times = SdEdit.Times(Run.Model.Process, strength, Config.Sampling.Steps);
+        return double.IsFinite(Run.Model.Process.NoiseToSignal(times[0]))
+            ? times
+            : throw new ArgumentException($"images are changed by way of noise with some signal left, and the schedule {Config.Process.Schedule} of this run ends without; only edit with a --strength below 1 can");
+    }
 
     /// <summary>The first image, as often as samples are wanted.</summary>
     public Tensor Copies => Images.Slice(0, 0, 1).BroadcastTo([Count, .. Run.Model.SampleShape.ToArray()]);

@@ -50,7 +50,7 @@ public sealed class MlpDenoiser : Module
     /// <exception cref="ArgumentException">The shapes do not fit, or labels are missing or not wanted.</exception>
     public Tensor Forward(Tensor x, Tensor t, Tensor? labels)
     {
-        int n = x.Shape[0];
+        int n = x.Rank == 2 ? x.Shape[0] : 0;
         if (x.Rank != 2 || x.Shape[1] != Hidden[0].Weight.Shape[1] || t.Shape != [n])
             throw new ArgumentException($"MlpDenoiser: points are [N, {Hidden[0].Weight.Shape[1]}] with as many times [N], not {x.Shape} with {t.Shape}.");
         if (labels is not null && (labels.Rank > 2 || labels.Shape[0] != n))

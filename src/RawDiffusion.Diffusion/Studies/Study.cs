@@ -32,9 +32,11 @@ public abstract class Study
     /// end it says so, and what was measured until then.
     /// </summary>
     /// <param name="folder">Made if it is not there.</param>
+    /// <exception cref="IOException">The folder holds the <c>metrics.json</c> of a run or of another study.</exception>
     /// <exception cref="OperationCanceledException">It was asked to stop.</exception>
     public StudyResult Run(string folder, StudySettings settings)
     {
+        ExpectOwn(folder);
         Directory.CreateDirectory(folder);
         var context = new StudyContext(folder, settings);
         var clock = Stopwatch.StartNew();
@@ -52,6 +54,17 @@ public abstract class Study
         var result = new StudyResult(Name, Lesson, clock.Elapsed, context.Criteria);
         context.Save(this, StudyState.Finished, clock.Elapsed);
         return result;
+    }
+
+    private void ExpectOwn(string folder)
+    {
+        if (!File.Exists(Path.Combine(folder, StudyRecord.FileName)))
+            return;
+        var there = StudyRecord.Read(folder);
+        if (there is null)
+            throw new IOException($"{folder}: the {StudyRecord.FileName} in it is of a run or of something else, and the study {Name} would replace it; choose another folder");
+        if (there.Study != Name && there.State == StudyState.Finished)
+            throw new IOException($"{folder}: the study {there.Study} is in it, which {Name} would replace; choose another folder");
     }
 }
 

@@ -44,7 +44,7 @@ internal sealed class PointsFigure
         loss.XLabel = "step";
         // The first loss, before anything is learned, would flatten the rest.
         var shown = losses.Skip(1).ToArray();
-        loss.PlotSmoothed([.. shown.Select(l => (double)l.Step)], [.. shown.Select(l => l.Loss)], window: 15);
+        loss.PlotSmoothed([.. shown.Select(l => (double)l.Step)], [.. shown.Select(l => l.Loss)], window: Math.Clamp(shown.Length / 8, 1, 15));
         return figure;
     }
 

@@ -79,9 +79,7 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
     public void Load(string folder)
     {
         string path = Path.Combine(folder, FileName);
-        var saved = StrictJson.Read<Saved>(path);
-        if (saved.Step < 0 || saved.Samples < 0 || saved.LossCount < 0 || !(saved.Seconds >= 0))
-            throw new FileFormatException(path, "it counts below zero");
+        var saved = ReadSaved(path);
         if (saved.EmaSteps is null != Ema is null)
             throw new FileFormatException(path, $"it was saved {(saved.EmaSteps is null ? "without" : "with")} a moving average of the weights");
         if (Ema is not null)
@@ -110,9 +108,17 @@ public sealed class TrainingState(Module model, WeightFiles files, Optimizer opt
     /// <inheritdoc cref="Load"/>
     public static int LoadForSampling(string folder, WeightFiles files)
     {
-        var saved = StrictJson.Read<Saved>(Path.Combine(folder, FileName));
+        var saved = ReadSaved(Path.Combine(folder, FileName));
         files.Load(Path.Combine(folder, saved.EmaSteps is null ? ModelFolder : EmaFolder));
         return saved.Step;
+    }
+
+    private static Saved ReadSaved(string path)
+    {
+        var saved = StrictJson.Read<Saved>(path);
+        return saved.Step < 0 || saved.Samples < 0 || saved.LossCount < 0 || !(saved.Seconds >= 0)
+            ? throw new FileFormatException(path, "it counts below zero")
+            : saved;
     }
 
     /// <summary>Whether all weights are finite.</summary>

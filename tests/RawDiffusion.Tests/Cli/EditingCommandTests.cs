@@ -87,6 +87,9 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
     [InlineData("interpolate RUN --index 3 4 --n 1", "n must be at least 2, both ends of the way, not 1")]
     [InlineData("edit RUN --image DIGIT --strength 0", "the strength of an edit must be in (0, 1], not 0")]
     [InlineData("edit RUN --image DIGIT --strength 1.5", "the strength of an edit must be in (0, 1], not 1.5")]
+    [InlineData("edit FLOW --image DIGIT --strength 1", "the schedule flow of this run ends without; only edit with a --strength below 1 can")]
+    [InlineData("inpaint FLOW --image DIGIT --mask MASK --steps 3 --jump 1", "the schedule flow of this run ends without; only edit with a --strength below 1 can")]
+    [InlineData("interpolate FLOW --index 3 4", "the schedule flow of this run ends without; only edit with a --strength below 1 can")]
     [InlineData("edit RUN --image DIGIT --strength hard", "Cannot parse argument 'hard' for option '--strength': a number was expected")]
     public void Wrong_input_is_told_in_one_line(string commandLine, string expected)
     {
@@ -95,7 +98,7 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
         {
             arguments[i] = arguments[i] switch
             {
-                "RUN" => runs.Images, "POINTS" => runs.Points, "DIGIT" => runs.Digit, "MASK" => runs.Mask,
+                "RUN" => runs.Images, "POINTS" => runs.Points, "FLOW" => runs.Flow, "DIGIT" => runs.Digit, "MASK" => runs.Mask,
                 "COLOUR" => runs.Colour, "SMALL" => runs.Small, "TEXT" => runs.Text, "WHITE" => runs.White, var other => other,
             };
         }
@@ -137,6 +140,9 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
             TinyMnist.Write(_folder["data"]);
             TinyRun.Start(TinyRun.Config, Points);
             TinyRun.Start(TinyRun.Images(_folder["data"]), Images);
+            TinyRun.Start(TinyRun.Images(_folder["data"]).With(TinyRun.Json("""
+                { "process": { "schedule": "flow", "parameterisation": "flow-velocity" }, "sampling": { "sampler": "euler" } }
+                """)), Flow);
             byte[] digit = new byte[Side * Side], mask = new byte[Side * Side];
             for (int i = 0; i < digit.Length; i++)
                 (digit[i], mask[i]) = ((byte)(7 * i), (byte)(i % Side < Side / 2 ? 255 : 0));
@@ -149,6 +155,8 @@ public sealed class EditingCommandTests(EditingCommandTests.Runs runs) : IClassF
         }
 
         public string Points => _folder["points"];
+
+        public string Flow => _folder["flow"];
 
         public string Images => _folder["images"];
 

@@ -104,6 +104,28 @@ public sealed class SampleTests(SampleTests.Runs runs) : IClassFixture<SampleTes
     public void Settings_of_a_guidance_that_there_is_not_are_named(string options, string expected) =>
         Assert.Equal($"rawdiffusion: {expected}\n", Fail(["sample", runs.Images, .. options.Split(' ')]));
 
+    /// <summary>The metrics of a run are not those of a study, and not to be lost to one.</summary>
+    [Fact]
+    public void A_study_does_not_replace_what_a_run_or_another_study_has_left()
+    {
+        string metrics = Path.Combine(runs.Points, "metrics.json"), before = File.ReadAllText(metrics);
+        Assert.Contains("metrics.json in it is of a run", Fail(["study", "small-steps", "--quick", "--device", "cpu", "--out", runs.Points]));
+        Assert.Equal(before, File.ReadAllText(metrics));
+
+        Execute("study", "small-steps", "--quick", "--device", "cpu", "--out", _folder["study"]);
+        Execute("study", "small-steps", "--quick", "--device", "cpu", "--out", _folder["study"]);
+        Assert.Contains("the study small-steps is in it, which gan would replace", Fail(["study", "gan", "--quick", "--device", "cpu", "--out", _folder["study"]]));
+    }
+
+    [Fact]
+    public void A_checkpoint_that_counts_below_zero_is_damaged()
+    {
+        TinyRun.Start(TinyRun.Config, _folder["run"]);
+        string state = Path.Combine(_folder["run"], "checkpoints", "step-12", "state.json");
+        File.WriteAllText(state, File.ReadAllText(state).Replace("\"step\": 12", "\"step\": -1"));
+        Assert.Contains("state.json: it counts below zero", Fail(["sample", _folder["run"], "--device", "cpu", "--out", _folder["x"]]));
+    }
+
     [Fact]
     public void Nothing_is_overwritten()
     {

@@ -145,4 +145,19 @@ public class ProcessTests
     }
 
     private static double Square(double x) => x * x;
+
+    /// <summary>So much noise that nothing of the data is left in float64 is all noise, and not no number.</summary>
+    [Theory]
+    [InlineData(100)]
+    [InlineData(2900)]
+    [InlineData(1e5)]
+    public void Very_much_noise_is_all_noise(double betaMax)
+    {
+        var process = new LinearSchedule(0.1, betaMax);
+        Assert.Equal(1, process.Sigma(1), 1e-12);
+        Assert.Equal(1, new SubVariancePreserving(0.1, betaMax).Sigma(1), 1e-12);
+        // The first bits of a small time are kept.
+        double few = Math.Sqrt(process.IntegratedBeta(1e-12));
+        Assert.Equal(few, process.Sigma(1e-12), 1e-9 * few);
+    }
 }
