@@ -113,7 +113,7 @@ internal sealed unsafe partial class BlockContext
             if (barrier.Needed < 0)
             {
                 if (Order.SynchronizeAll())
-                    BlockChecks?.Forget();
+                    BlockChecks?.Forget(LinearIndex, Order.AllBefore);
             }
             else
             {

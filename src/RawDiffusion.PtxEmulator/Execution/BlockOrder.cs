@@ -59,6 +59,9 @@ public sealed class BlockOrder
     internal static bool Earlier(uint remembered, uint time) =>
         time != 0 && ((time - 1 - remembered) & AccessRecord.TimeMask) < (AccessRecord.TimeMask + 1) / 2;
 
+    /// <summary>Whether a remembered time is so long before a barrier of all threads that it may come to be taken for a later one.</summary>
+    internal static bool IsLongBefore(uint remembered, uint allBefore) => ((allBefore - 1 - remembered) & AccessRecord.TimeMask) is >= 2 * Forgetting and < 6 * Forgetting;
+
     /// <summary>The clock of a barrier that nothing has arrived at.</summary>
     internal uint[] NewClock() => new uint[_warps + 1];
 
@@ -79,8 +82,8 @@ public sealed class BlockOrder
     }
 
     /// <summary>
-    /// A barrier of all threads completed. True once in a while: then what is remembered of shared memory must be forgotten, as all of it
-    /// is ordered before what comes. Remembered times come round, and one that is old enough would be taken for a later one.
+    /// A barrier of all threads completed. True once in a while: then what the block did long ago must be forgotten, as all of it is ordered
+    /// before what comes. Remembered times come round, and one that is old enough would be taken for a later one.
     /// </summary>
     internal bool SynchronizeAll()
     {

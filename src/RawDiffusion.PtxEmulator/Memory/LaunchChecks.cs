@@ -60,6 +60,13 @@ public sealed unsafe class LaunchChecks
             throw _undefined;
     }
 
+    /// <summary>Forgets what a block did long before a barrier of all its threads.</summary>
+    internal void Forget(long block, uint allBefore)
+    {
+        foreach (var allocation in _memory.Live)
+            allocation.Shadow?.Forget(Order.Tag, block, allBefore);
+    }
+
     /// <summary>What to report of a launch that was stopped: an undefined read is the cause of what it led to.</summary>
     public EmulationFaultException Cause(EmulationFaultException fault) =>
         _undefined is not null && fault.Report.Kind != HazardKind.Race ? _undefined : fault;
@@ -181,8 +188,15 @@ public sealed unsafe class BlockChecks : IDisposable
             throw _launch.Fault(in access, problem, StateSpace.Shared, problem.Address, DescribeShared(_kernel, problem.Address));
     }
 
-    /// <summary>All that was done in shared memory is ordered before what comes.</summary>
-    internal void Forget() => _sharedRaces.Clear(_sharedBytes);
+    /// <summary>
+    /// All that the block did is ordered before what it does from now on: in shared memory none of it matters any more. In global memory
+    /// other blocks may race with it, so there it is kept as long as its time can be told from later ones.
+    /// </summary>
+    internal void Forget(long block, uint allBefore)
+    {
+        _sharedRaces.Clear(_sharedBytes);
+        _launch.Forget(block, allBefore);
+    }
 
     /// <summary>An asynchronous copy was begun, which may overwrite the bytes at any time until it is waited for.</summary>
     internal void Undefine(long offset, int bytes) => _sharedDefined.Fill(offset, bytes, false);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using RawDiffusion.PtxEmulator.Execution;
 
 namespace RawDiffusion.PtxEmulator.Memory;
 
@@ -85,6 +86,22 @@ internal sealed unsafe class RaceTable : IDisposable
         nuint words = Math.Min(_words, (nuint)(bytes / 4 + 1));
         NativeMemory.Clear(Writes, words * sizeof(ulong));
         NativeMemory.Clear(Reads, words * 2 * sizeof(ulong));
+    }
+
+    /// <summary>Forgets what a block of the launch with this tag did long before a barrier of all its threads.</summary>
+    public void Forget(uint tag, long block, uint allBefore)
+    {
+        for (nuint i = 0; i < _words; i++)
+            Forget(Writes + i);
+        for (nuint i = 0; i < 2 * _words; i++)
+            Forget(Reads + i);
+
+        void Forget(ulong* slot)
+        {
+            var record = new AccessRecord(*slot);
+            if (record.Tag == tag && record.Block == ((uint)block & AccessRecord.BlockMask) && BlockOrder.IsLongBefore(record.Time, allBefore))
+                Interlocked.CompareExchange(ref *slot, 0, record.Bits);
+        }
     }
 
     public void Dispose()

@@ -27,6 +27,13 @@ internal sealed class ShadowMemory(long bytes) : IDisposable
         }
     }
 
+    /// <summary>Forgets what a block of the launch with this tag did long before a barrier of all its threads. Others may go on meanwhile.</summary>
+    public void Forget(uint tag, long block, uint allBefore)
+    {
+        lock (_lock)
+            _races?.Forget(tag, block, allBefore);
+    }
+
     public void Dispose()
     {
         Defined.Dispose();

@@ -216,6 +216,15 @@ public sealed partial class CorrectKernelTests
                 y[threadIdx.x] = value;
             }
             """),
+        new("global_values_from_many_barriers_ago", 1, 64, 0, 64, i => 64 - i, """
+            extern "C" __global__ void k(int* x, int* y, int n)
+            {
+                y[63 - threadIdx.x] = x[threadIdx.x];
+                for (int r = 0; r < 300000; r++)
+                    __syncthreads();
+                y[threadIdx.x] += 1;
+            }
+            """),
         new("asynchronous_copies_in_two_stages", 1, 32, 0, 128, i => i < 32 ? 4 * (31 - i) + 192 : 0, """
             extern "C" __global__ void k(int* x, int* y, int n)
             {
