@@ -5,7 +5,10 @@ namespace RawDiffusion
 {
     public partial class Tensor
     {
-        /// <summary>Uniform numbers in [low, high), multiples of (high - low) 2^-24 above low.</summary>
+        /// <summary>
+        /// Uniform numbers in [low, high), multiples of (high - low) 2^-24 above low. Where float32 has no number between the largest of them
+        /// and high, as in [10, 11), that one becomes high.
+        /// </summary>
         public static Tensor Rand(Generator generator, Shape shape, double low = 0, double high = 1, Backend? device = null)
         {
             var y = Empty(shape, device);
