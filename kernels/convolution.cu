@@ -225,7 +225,10 @@ struct ImplicitGemm
         __shared__ __align__(16) float shared_a[2][tile_depth * Shape::Rows], shared_b[2][tile_depth * Shape::Columns];
         SliceA slice_a(a, row);
         SliceB slice_b(b, column);
-        int thread_row = threadIdx.x / Shape::ThreadColumns * 4, thread_column = threadIdx.x % Shape::ThreadColumns * 4;
+        // Lanes i and i ^ 1 have the same columns, and i and i ^ 2 the same rows: see matmul_simt.cu.
+        int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        int thread_row = (warp * (32 / Shape::ThreadColumns) + lane / (2 * Shape::ThreadColumns) * 2 + lane % 2) * 4;
+        int thread_column = lane / 2 % Shape::ThreadColumns * 4;
         float sum[Shape::RowGroups * 4][Shape::ColumnGroups * 4] = {};
 
         slice_a.fetch(begin);
@@ -293,7 +296,7 @@ using Gemm128x64 = ImplicitGemm<TileShape<2, 2, 16, 8>>;
 using Gemm128x32 = ImplicitGemm<TileShape<2, 1, 16, 8>>;
 using Gemm64x16 = ImplicitGemm<TileShape<1, 1, 16, 4>>;
 
-CONV2D_KERNELS(gemm_128x64, Gemm128x64, float, f32, 128)
-CONV2D_KERNELS(gemm_128x32, Gemm128x32, float, f32, 128)
-CONV2D_KERNELS(gemm_64x16, Gemm64x16, float, f32, 64)
-CONV2D_KERNELS(gemm_128x32, Gemm128x32, bfloat16, bf16, 128)
+CONV2D_KERNELS(gemm_128x64, Gemm128x64, float, f32, 128, 3)
+CONV2D_KERNELS(gemm_128x32, Gemm128x32, float, f32, 128, 4)
+CONV2D_KERNELS(gemm_64x16, Gemm64x16, float, f32, 64, 8)
+CONV2D_KERNELS(gemm_128x32, Gemm128x32, bfloat16, bf16, 128, 4)

@@ -4,6 +4,7 @@
 // An operand is a matrix of lines (rows of the product's left factor, columns of the right one) by depth (the summed index), a type with
 //
 //     static constexpr bool depth_is_contiguous   whether neighbours along the depth are neighbours in memory; else neighbouring lines are
+//     static constexpr bool overlaps             whether an element is part of several lines: windows share pixels
 //     Line line(int index)                       what a line alone determines
 //     Step step(int depth)                       what the summed index alone determines
 //     int offset(Line line, Step step)           where the element lies in `values`; negative where it is zero: outside of the image
@@ -85,7 +86,7 @@ __device__ __forceinline__ Way tap_of(const Conv2d& g, int index)
 template <class T>
 struct WindowsByTap
 {
-    static constexpr bool depth_is_contiguous = true;
+    static constexpr bool depth_is_contiguous = true, overlaps = true;
     using Element = T;
     using Line = Way;
     using Step = Way;
@@ -104,7 +105,7 @@ struct WindowsByTap
 template <class T>
 struct WeightsByOutput
 {
-    static constexpr bool depth_is_contiguous = true;
+    static constexpr bool depth_is_contiguous = true, overlaps = false;
     using Element = T;
     using Line = int;
     using Step = int;
@@ -165,7 +166,7 @@ struct Phase
 template <class T>
 struct GradientsByTap
 {
-    static constexpr bool depth_is_contiguous = true;
+    static constexpr bool depth_is_contiguous = true, overlaps = true;
     using Element = T;
     using Line = Way;
     using Step = Way;
@@ -200,7 +201,7 @@ struct GradientsByTap
 template <class T>
 struct WeightsByInput
 {
-    static constexpr bool depth_is_contiguous = false;
+    static constexpr bool depth_is_contiguous = false, overlaps = false;
     using Element = T;
     using Line = int;
     using Step = int;
@@ -232,7 +233,7 @@ struct WeightsByInput
 template <class T>
 struct WindowsByPixel
 {
-    static constexpr bool depth_is_contiguous = false;
+    static constexpr bool depth_is_contiguous = false, overlaps = true;
     using Element = T;
     using Line = Way;
     using Step = Way;
@@ -251,7 +252,7 @@ struct WindowsByPixel
 template <class T>
 struct GradientsByPixel
 {
-    static constexpr bool depth_is_contiguous = false;
+    static constexpr bool depth_is_contiguous = false, overlaps = false;
     using Element = T;
     using Line = int;
     using Step = int;
@@ -454,10 +455,7 @@ struct GradInputOutput
         int channels = g.in_channels_of_group();
         if (pixel >= pixels || channel >= channels)
             return;
-        int line = pixel / phase.columns.count, n = line / phase.rows.count;
-        int row = phase.rows.first + (line - n * phase.rows.count) * g.stride_height;
-        int column = phase.columns.first + (pixel - line * phase.columns.count) * g.stride_width;
-        T* to = gx + ((n * g.height + row) * g.width + column) * g.in_channels + first_channel + channel;
+        T* to = gx + place(pixel) * g.in_channels + first_channel + channel;
         if constexpr (N == 4)
         {
             if (is_whole<N>(gx, channels))
@@ -472,6 +470,19 @@ struct GradInputOutput
             if (channel + i < channels)
                 to[i] = from_float<T>(v[i]);
         }
+    }
+
+private:
+    // The number of a pixel of the phase among those of x. Each four elements that are stored ask for it, and where the phase is all there
+    // is, which strides of 1 have, two divisions a time would be a quarter of the kernel's instructions.
+    __device__ __forceinline__ int place(int pixel) const
+    {
+        if (g.stride_height * g.stride_width == 1)
+            return pixel;
+        int line = pixel / phase.columns.count, n = line / phase.rows.count;
+        int row = phase.rows.first + (line - n * phase.rows.count) * g.stride_height;
+        int column = phase.columns.first + (pixel - line * phase.columns.count) * g.stride_width;
+        return (n * g.height + row) * g.width + column;
     }
 };
 
@@ -555,21 +566,21 @@ __device__ __forceinline__ void conv2d_grad_weight(
     Product::run(windows, gradients, output, place.row, place.column, begin, end);
 }
 
-// The kernels of a product for an element type: their names and parameters. Blocks of 256 threads get 128 registers a thread, so that two
-// of them run on a multiprocessor.
-#define CONV2D_KERNELS(name, Product, T, type, threads)                                                                                      \
-    extern "C" __global__ void __launch_bounds__(threads, threads == 256 ? 2 : 1) conv2d_forward_##name##_##type(                            \
+// The kernels of a product for an element type: their names and parameters. At least `blocks` of them run on a multiprocessor, which leaves
+// a thread 65536 / (blocks * threads) registers.
+#define CONV2D_KERNELS(name, Product, T, type, threads, blocks)                                                                              \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv2d_forward_##name##_##type(                                            \
         const __grid_constant__ Conv2d g, const T* __restrict__ x, const T* __restrict__ w, const float* __restrict__ bias,                  \
         const T* __restrict__ sample_bias, const T* __restrict__ residual, int with_silu, T* __restrict__ sums, T* __restrict__ y)           \
     {                                                                                                                                        \
         conv2d_forward<Product>(g, x, w, bias, sample_bias, residual, with_silu, sums, y);                                                   \
     }                                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(threads, threads == 256 ? 2 : 1) conv2d_grad_input_##name##_##type(                         \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv2d_grad_input_##name##_##type(                                         \
         const __grid_constant__ Conv2d g, const T* __restrict__ gy, const T* __restrict__ w, T* __restrict__ gx)                             \
     {                                                                                                                                        \
         conv2d_grad_input<Product>(g, gy, w, gx);                                                                                            \
     }                                                                                                                                        \
-    extern "C" __global__ void __launch_bounds__(threads, threads == 256 ? 2 : 1) conv2d_grad_weight_##name##_##type(                        \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) conv2d_grad_weight_##name##_##type(                                        \
         const __grid_constant__ Conv2d g, int pixels_per_part, const T* __restrict__ x, const T* __restrict__ gy,                            \
         float* __restrict__ parts)                                                                                                           \
     {                                                                                                                                        \

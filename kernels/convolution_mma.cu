@@ -7,31 +7,36 @@
 // permuted in shared memory, so that neither the copies nor ldmatrix meet a bank conflict. The sums pass through shared memory once more,
 // so that y is written, and the residual read, by four channels of a thread and whole sectors of a warp.
 //
+// A warp of 128x128 makes 64 x 64 elements, which its registers just hold, one of 128x64 64 x 32, and one of 64x32 32 x 32: the larger, the
+// more products there are for each fragment that is read. The blocks of a multiprocessor hide each other's addresses and latencies.
+//
 //   mma_ROWSxCOLUMNS         channels of a group are multiples of 8 (tf32: 4) and storages aligned to 16 bytes
 //   mma_guarded_64x32        any channels (the first and last layers): elements are fetched one by one, without cp.async
 //
 // Which element of the operands ldmatrix reads how: operands contiguous along the summed index lie [line][depth] in shared memory, others
 // [depth][line] and are transposed on the way, by ldmatrix where they are of 16 bits and word by word where they are of 32.
 //
-// Launch     grid as for the tiles of convolution.cu. Blocks of 256, 128 and 64 threads for 128x128, 128x64 and 64x32; dynamic shared
-//            memory is the larger of 4 stages (64 bytes for each row and column of the tile) and, for forward and grad_input, the tile
-//            of sums in float with 8 columns more: 69632, 49152 and 24576 bytes (grad_weight: 65536, 49152, 24576). From compute
-//            capability 8.0 on; below, the kernels are traps.
+// Launch     grid as for the tiles of convolution.cu. Blocks of 128, 128 and 64 threads for 128x128, 128x64 and 64x32, of which 2, 4 (tf32: 3)
+//            and 8 fit an H100's multiprocessor; dynamic shared memory is the larger of 4 stages (64 bytes for each row and column of the
+//            tile) and, for forward and grad_input, the tile of sums in float with 8 columns more: 69632, 49152 and 24576 bytes
+//            (grad_weight: 65536, 49152, 24576). From compute capability 8.0 on; below, the kernels are traps.
 // Bytes      as in convolution.cu. For each slice of 32 (tf32: 16) summed indices a tile of 128x128 fetches 16 KiB for 2^19 (2^18)
-//            multiply-adds, one of 64x32 6 KiB for 2^16: 32 and 10.7 multiply-adds a byte of bfloat16.
+//            multiply-adds, one of 64x32 6 KiB for 2^16: 32 and 10.7 multiply-adds a byte of bfloat16. Pixels go through L1, where most of
+//            those that neighbouring taps share should be found again; weights and gradients that are read once pass it by.
 //            Flops 2 * pixels of y * OutChannels * taps * InChannels / Groups.
-// Limit      128x128: the rate of mma.sync (16 mma for 6 ldmatrix of a warp). 64x32: the traffic from L2, since each of the taps
-//            fetches its pixels anew. Addresses are some 10 instructions for a chunk of 16 bytes, a third of a warp's issue slots
-//            at 128x64. Guarded: addresses, some 30 instructions for an element.
+// Limit      128x128: shared memory reads 1/16 byte and writes 1/32 for a multiply-add of bfloat16, so its 128 bytes a cycle allow 1365 of
+//            them, some more than mma.sync makes; L2, which was measured at some 27 bytes a cycle for each multiprocessor of an H100,
+//            allows 880 and what L1 adds. 128x64: 908 and 586, 64x32: 585 and 290. Addresses are some 10 instructions for a chunk of 16
+//            bytes, a third of a warp's issue slots at 128x64. Guarded: addresses, some 30 instructions for an element.
 
 #include "convolution.cuh"
 #include "tensorcore.cuh"
 
-template <int RowWarps_, int ColumnWarps_, int RowTiles_>
+template <int RowWarps_, int ColumnWarps_, int RowTiles_, int ColumnTiles_>
 struct MmaShape
 {
-    // A warp's part in tiles of mma: RowTiles x 16 rows, 4 x 8 columns.
-    static constexpr int RowTiles = RowTiles_, ColumnTiles = 4, RowWarps = RowWarps_, ColumnWarps = ColumnWarps_;
+    // A warp's part in tiles of mma: RowTiles x 16 rows, ColumnTiles x 8 columns.
+    static constexpr int RowTiles = RowTiles_, ColumnTiles = ColumnTiles_, RowWarps = RowWarps_, ColumnWarps = ColumnWarps_;
     static constexpr int Rows = RowWarps * RowTiles * 16, Columns = ColumnWarps * ColumnTiles * 8, Threads = RowWarps * ColumnWarps * 32;
 };
 
@@ -70,7 +75,12 @@ struct MmaSlice
             unsigned to = shared_address(shared);
             part.for_chunks(first_depth, [&](int i, int offset)
             {
-                cp_async_16(to + at(Part::row(i), Part::chunk()), values + max(offset, 0), offset < 0 ? 0 : 16);
+                unsigned place = to + at(Part::row(i), Part::chunk());
+                // The next taps need most of a window again: L1 spares L2 that. It costs a pass through L1, so nothing else goes there.
+                if constexpr (Operand::overlaps)
+                    cp_async_16_cached(place, values + max(offset, 0), offset < 0 ? 0 : 16);
+                else
+                    cp_async_16(place, values + max(offset, 0), offset < 0 ? 0 : 16);
             });
         }
         else
@@ -300,16 +310,16 @@ struct MmaProduct
 
 #endif
 
-using Mma128x128 = MmaProduct<MmaShape<2, 4, 4>, true>;
-using Mma128x64 = MmaProduct<MmaShape<2, 2, 4>, true>;
-using Mma64x32 = MmaProduct<MmaShape<2, 1, 2>, true>;
-using Guarded64x32 = MmaProduct<MmaShape<2, 1, 2>, false>;
+using Mma128x128 = MmaProduct<MmaShape<2, 2, 4, 8>, true>;
+using Mma128x64 = MmaProduct<MmaShape<2, 2, 4, 4>, true>;
+using Mma64x32 = MmaProduct<MmaShape<2, 1, 2, 4>, true>;
+using Guarded64x32 = MmaProduct<MmaShape<2, 1, 2, 4>, false>;
 
-CONV2D_KERNELS(mma_128x128, Mma128x128, bfloat16, bf16, 256)
-CONV2D_KERNELS(mma_128x64, Mma128x64, bfloat16, bf16, 128)
-CONV2D_KERNELS(mma_64x32, Mma64x32, bfloat16, bf16, 64)
-CONV2D_KERNELS(mma_guarded_64x32, Guarded64x32, bfloat16, bf16, 64)
-CONV2D_KERNELS(mma_128x128, Mma128x128, float, f32, 256)
-CONV2D_KERNELS(mma_128x64, Mma128x64, float, f32, 128)
-CONV2D_KERNELS(mma_64x32, Mma64x32, float, f32, 64)
-CONV2D_KERNELS(mma_guarded_64x32, Guarded64x32, float, f32, 64)
+CONV2D_KERNELS(mma_128x128, Mma128x128, bfloat16, bf16, 128, 2)
+CONV2D_KERNELS(mma_128x64, Mma128x64, bfloat16, bf16, 128, 4)
+CONV2D_KERNELS(mma_64x32, Mma64x32, bfloat16, bf16, 64, 8)
+CONV2D_KERNELS(mma_guarded_64x32, Guarded64x32, bfloat16, bf16, 64, 8)
+CONV2D_KERNELS(mma_128x128, Mma128x128, float, f32, 128, 2)
+CONV2D_KERNELS(mma_128x64, Mma128x64, float, f32, 128, 3)
+CONV2D_KERNELS(mma_64x32, Mma64x32, float, f32, 64, 8)
+CONV2D_KERNELS(mma_guarded_64x32, Guarded64x32, float, f32, 64, 8)

@@ -113,6 +113,8 @@ __device__ __forceinline__ void add_parts(
     if (i >= count)
         return;
     float sum = bias == nullptr ? 0 : bias[i % columns];
+    // Few elements have many parts, up to 256, and few threads to hide the latency of their loads: 16 are under way at a time.
+#pragma unroll 16
     for (int part = 0; part < parts; part++)
         sum += x[(long long)part * count + i];
     y[i] = from_float<T>(sum);

@@ -19,7 +19,8 @@ struct DepthRange
     __device__ __forceinline__ DepthRange(int k, int part_depth)
     {
         begin = blockIdx.y * part_depth;
-        end = min(k, begin + part_depth);
+        // Not min(k, begin + part_depth): that sum may be beyond 2^31.
+        end = begin + min(k - begin, part_depth);
     }
 };
 

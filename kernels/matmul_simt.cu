@@ -4,11 +4,13 @@
 //   tn   A is [K, M], B is [K, N]          tt   A is [K, M], B is [N, K]
 //
 // Launch     grid (Batch * ceil(M / 128) * ceil(N / 128), parts of K), 256 threads, two blocks on a multiprocessor (at most 128 registers);
-//            no dynamic shared memory, static 16 640 bytes (warp_tile), 41 984 (double_buffer). part_depth is a multiple of 16.
+//            no dynamic shared memory, static 18 688 bytes (warp_tile), 44 032 (double_buffer). part_depth is a multiple of 16.
 // Bytes      4 (2 in bfloat16) (M K ceil(N / 128) + K N ceil(M / 128)) read, L2 catches most; flops 2 M N K: 32 flops a byte in float32.
 // Limit      multiply-adds. At each k a thread reads 8 + 8 numbers in four instructions for 64 multiply-adds: 1 byte of shared memory for
-//            each. A warp's four reads take at most 16 passes over the banks (fewer where lanes that read the same are joined), and its 64
-//            multiply-adds 16 cycles of a multiprocessor with 128 lanes: shared memory is no narrower than the arithmetic.
+//            each. A warp's four reads take 16 passes over the banks, a quarter of a warp in each, and its 64 multiply-adds 16 cycles of a
+//            multiprocessor with 128 lanes: shared memory would be no wider than the arithmetic. A GPU answers two quarters in one pass
+//            where lanes i and i ^ 1, or i and i ^ 2, read the same (from compute capability 7.0 on, by NVIDIA's word on its forum); the
+//            lanes are placed so that all four reads are of that kind, which leaves 8. The emulator joins no quarters and counts 16.
 
 #include "matmul.cuh"
 #include "tensorcore.cuh"
@@ -18,17 +20,19 @@ constexpr int tile_size = 128, tile_threads = 256;
 // The rows of a thread begin at row and row + 16, its columns at column and column + 32, four at each place.
 struct ThreadPlace
 {
-    int warp_row, warp_column, row, column;
+    int warp_row, warp_column, down, across, row, column;
 
-    // A warp makes 32 x 64 elements, 8 lanes across and 4 down. Eight lanes that are served together read 128 bytes of B side by side,
-    // and 16 bytes of A that are the same for all: no bank has two words to give. The squarer the tile, the fewer different numbers.
+    // A warp makes 32 x 64 elements, 8 lanes across and 4 down: the squarer the tile, the fewer different numbers. Lanes i and i ^ 1 have
+    // the same columns, and i and i ^ 2 the same rows, so that half a warp reads 128 bytes of B side by side, and 32 of A.
     __device__ __forceinline__ ThreadPlace()
     {
         int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
         warp_row = warp / 2 * 32;
         warp_column = warp % 2 * 64;
-        row = warp_row + lane / 8 * 4;
-        column = warp_column + lane % 8 * 4;
+        down = lane % 2 + lane / 16 * 2;
+        across = lane / 2 % 8;
+        row = warp_row + down * 4;
+        column = warp_column + across * 4;
     }
 };
 
@@ -60,23 +64,23 @@ struct Sums
         }
     }
 
-    // Four rows of the warp at a time, one of each of the lanes that are below one another. row and column: the warp's first.
+    // Four rows of the warp's tile at a time, one of each of the lanes that are below one another. row and column: the tile's first.
     template <class T>
-    __device__ __forceinline__ void store(const Output<T>& c, int row, int column) const
+    __device__ __forceinline__ void store(const Output<T>& c, ThreadPlace place, int row, int column) const
     {
-        __shared__ __align__(16) float pieces[tile_threads / 32][4][64];
+        // A row is 64 bytes longer than a multiple of 128: the two rows of a quarter of a warp meet different banks.
+        __shared__ __align__(16) float pieces[tile_threads / 32][4][64 + 16];
         auto& piece = pieces[threadIdx.x / 32];
-        int lane = threadIdx.x % 32;
 #pragma unroll
         for (int i = 0; i < 8; i++)
         {
 #pragma unroll
             for (int j = 0; j < 8; j += 4)
             {
-                *reinterpret_cast<float4*>(&piece[lane / 8][lane % 8 * 4 + j * 8]) =
+                *reinterpret_cast<float4*>(&piece[place.down][place.across * 4 + j * 8]) =
                     make_float4(values[i][j], values[i][j + 1], values[i][j + 2], values[i][j + 3]);
             }
-            c.template store<64, 4>(piece, row + i % 4 + i / 4 * 16, column);
+            c.template store<64, 4>(piece, row + place.warp_row + i % 4 + i / 4 * 16, column + place.warp_column);
         }
     }
 };
@@ -160,7 +164,7 @@ struct RegisterStage
 };
 
 // Each warp makes a compact tile, and each thread four pieces of 4 x 4 of it: no bank conflicts remain where neighbouring threads had
-// columns 32 bytes apart.
+// columns 32 bytes apart, and neighbouring lanes read the same.
 template <class T, bool TransposeA, bool TransposeB>
 __device__ __forceinline__ void warp_tile(
     const MatMulGeometry& g, const T* a, const T* b, const float* bias, void* c, int part_depth, bool c_is_float)
@@ -183,7 +187,7 @@ __device__ __forceinline__ void warp_tile(
         sums.add(left, right, mine);
         __syncthreads();
     }
-    sums.store(Output<T>(g, place.product, bias, c, c_is_float), place.row + mine.warp_row, place.column + mine.warp_column);
+    sums.store(Output<T>(g, place.product, bias, c, c_is_float), mine, place.row, place.column);
 }
 
 #define WARP_TILE(name, type, transpose_a, transpose_b)                                                                      \
@@ -304,7 +308,7 @@ __device__ __forceinline__ void double_buffer(
         sums.add(left[buffer], right[buffer], mine);
         buffer = other;
     }
-    sums.store(Output<float>(g, place.product, bias, c, true), place.row + mine.warp_row, place.column + mine.warp_column);
+    sums.store(Output<float>(g, place.product, bias, c, true), mine, place.row, place.column);
 }
 
 #define DOUBLE_BUFFER(name, transpose_a, transpose_b)                                                                        \

@@ -148,12 +148,6 @@ struct FragmentPlace
             ldmatrix_x4(r, shared_address(tile) + (base ^ step * 32) + i * 16 * Tile::row_bytes);
         else
             ldmatrix_x4_transposed(r, shared_address(tile) + (base ^ i * 32) + step * 16 * Tile::row_bytes);
-        if constexpr (Tile::in_chunk == 4)
-        {
-#pragma unroll
-            for (int part = 0; part < 4; part++)
-                r[part] = to_tf32(r[part]);
-        }
     }
 };
 
@@ -162,19 +156,27 @@ template <class Shape>
 struct MmaSums
 {
     static constexpr int down = Shape::WarpRows / 16, across = Shape::WarpColumns / 16;
+    static constexpr bool is_tf32 = sizeof(typename Shape::Element) == 4;
+    static_assert(down == across, "a row has a fragment of A and one of B to read");
 
     float values[down][2 * across][4];
 
-    __device__ __forceinline__ void add(const unsigned (&a)[down][4], const unsigned (&b)[across][4])
+    // Adds the products of fragments, and calls meanwhile(i) before those of each row: what it reads is on its way while tensor cores are
+    // busy, which a queue of reads in front of them all would keep waiting.
+    template <class Meanwhile>
+    __device__ __forceinline__ void add(unsigned (&a)[down][4], unsigned (&b)[across][4], Meanwhile meanwhile)
     {
+        for_tf32(b);
 #pragma unroll
         for (int i = 0; i < down; i++)
         {
+            meanwhile(i);
+            for_tf32(a[i]);
 #pragma unroll
             for (int j = 0; j < 2 * across; j++)
             {
                 const unsigned column[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-                if constexpr (sizeof(typename Shape::Element) == 4)
+                if constexpr (is_tf32)
                     mma_tf32(values[i][j], a[i], column);
                 else
                     mma_bf16(values[i][j], a[i], column);
@@ -202,6 +204,25 @@ struct MmaSums
             c.template store<Shape::WarpColumns, 1>(piece, row + 16 * i, column);
         }
     }
+
+private:
+    // Rounds floats as they came from shared memory. Where they are multiplied and not where they are read, which would wait for them.
+    __device__ __forceinline__ static void for_tf32(unsigned (&fragment)[4])
+    {
+        if constexpr (is_tf32)
+        {
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                fragment[i] = to_tf32(fragment[i]);
+        }
+    }
+
+    __device__ __forceinline__ static void for_tf32(unsigned (&fragments)[across][4])
+    {
+#pragma unroll
+        for (int i = 0; i < across; i++)
+            for_tf32(fragments[i]);
+    }
 };
 
 template <class Shape, bool TransposeA, bool TransposeB>
@@ -225,14 +246,11 @@ __device__ __forceinline__ void multiply_by_mma(
     Sums sums = {};
     unsigned fragments_a[2][Sums::down][4], fragments_b[2][Sums::across][4];
 
-    auto load = [&](const char* stage, int step, int to)
+    // The i-th fragments of A and of B of a step.
+    auto load = [&](const char* stage, int step, int i)
     {
-#pragma unroll
-        for (int i = 0; i < Sums::down; i++)
-            place_a.load(stage, step, i, fragments_a[to][i]);
-#pragma unroll
-        for (int i = 0; i < Sums::across; i++)
-            place_b.load(stage + offset_b, step, i, fragments_b[to][i]);
+        place_a.load(stage, step, i, fragments_a[step][i]);
+        place_b.load(stage + offset_b, step, i, fragments_b[step][i]);
     };
 
     int copied = range.begin;
@@ -251,31 +269,34 @@ __device__ __forceinline__ void multiply_by_mma(
 #pragma unroll 1
     for (int i = 0; i < ahead; i++)
         copy(stages + i * Shape::StageBytes);
-    if (range.begin < range.end)
+    int tiles = (range.end - range.begin + Shape::Depth - 1) / Shape::Depth;
+    if (tiles > 0)
     {
         cp_async_wait<ahead - 1>();
         __syncthreads();
-        load(stages, 0, 0);
+#pragma unroll
+        for (int i = 0; i < Sums::down; i++)
+            load(stages, 0, i);
     }
     // The stages that are multiplied and filled now, going round.
-    int current = 0, next = ahead;
-    for (int depth = range.begin; depth < range.end; depth += Shape::Depth)
+    char *current = stages, *next = stages + ahead * Shape::StageBytes, *last = stages + ahead * Shape::StageBytes;
+    auto after = [&](char* stage) { return stage == last ? stages : stage + Shape::StageBytes; };
+    for (int tile = 1; tile < tiles; tile++)
     {
-        // The second half of this stage is read before the first is multiplied, and below the first half of the next stage before the
-        // second is: mma does not wait for shared memory.
-        load(stages + current * Shape::StageBytes, 1, 1);
         // Everyone has left this stage: the barrier below was passed since.
-        copy(stages + next * Shape::StageBytes);
-        next = next + 1 == Shape::Stages ? 0 : next + 1;
-        current = current + 1 == Shape::Stages ? 0 : current + 1;
-        sums.add(fragments_a[0], fragments_b[0]);
-        if (depth + Shape::Depth < range.end)
-        {
-            cp_async_wait<ahead - 1>();
-            __syncthreads();
-            load(stages + current * Shape::StageBytes, 0, 0);
-        }
-        sums.add(fragments_a[1], fragments_b[1]);
+        copy(next);
+        next = after(next);
+        // The second step of this stage is read while the first is multiplied, and below the first of the next stage while the second is.
+        sums.add(fragments_a[0], fragments_b[0], [&](int i) { load(current, 1, i); });
+        current = after(current);
+        cp_async_wait<ahead - 1>();
+        __syncthreads();
+        sums.add(fragments_a[1], fragments_b[1], [&](int i) { load(current, 0, i); });
+    }
+    if (tiles > 0)
+    {
+        sums.add(fragments_a[0], fragments_b[0], [&](int i) { load(current, 1, i); });
+        sums.add(fragments_a[1], fragments_b[1], [](int) { });
     }
     __syncthreads();
     sums.store(Output<typename Shape::Element>(g, place.product, bias, c, c_is_float), stages, place.row + row, place.column + column);

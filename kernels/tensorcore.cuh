@@ -101,6 +101,12 @@ __device__ __forceinline__ void cp_async_16(unsigned to, const void* from, int b
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
 }
 
+// The same through L1, for what this multiprocessor will read again soon.
+__device__ __forceinline__ void cp_async_16_cached(unsigned to, const void* from, int bytes = 16)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" : : "r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
+}
+
 // The same for 4 bytes (aligned to 4), through L1: for rows whose length is no multiple of 16 bytes.
 __device__ __forceinline__ void cp_async_4(unsigned to, const void* from, int bytes = 4)
 {

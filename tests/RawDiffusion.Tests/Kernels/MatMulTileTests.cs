@@ -59,6 +59,7 @@ public class MatMulTileTests
 
     /// <summary>The number of parts follows from the shape: enough blocks for a large GPU, and parts that are worth adding.</summary>
     [Theory]
+    [InlineData(1024, 1024, 1024, 4)]
     [InlineData(128, 128, 131072, 256)]
     [InlineData(256, 512, 4096, 16)]
     [InlineData(128, 128, 511, 1)]
@@ -86,6 +87,34 @@ public class MatMulTileTests
         var tiles = CudaBackend.TilesOf(MatMulLadder.MultiStageBFloat16).ToArray();
         var tile = MatMulTile.For(new MatMulGeometry(1, m, n, k, false, false, 0, 0), tiles);
         Assert.Equal((rows, columns), (tile.Rows, tile.Columns));
+    }
+
+    /// <summary>
+    /// A multiprocessor holds one block of 128 x 256: more parts than give it one would be written and added up for nothing. In float32 the
+    /// small tile, which waits for memory between its products, is for what the large one cannot fill even in parts.
+    /// </summary>
+    [SkippableTheory]
+    [InlineData("bf16", 256, 256, 32768, 128, 256, 64)]
+    [InlineData("fp32", 1024, 1024, 1024, 128, 128, 4)]
+    [InlineData("fp32", 2048, 2048, 2048, 128, 128, 1)]
+    [InlineData("fp32", 64, 64, 64, 64, 64, 1)]
+    public void TheBackendWeighsTilesAgainstParts(string precision, int m, int n, int k, int rows, int columns, int parts)
+    {
+        TestNvrtc.Require();
+        var g = new MatMulGeometry(1, m, n, k, false, false, 0, 0);
+        var tile = Emulated.Plain.Device.BestTile(g, precision == "bf16" ? DType.BFloat16 : DType.Float32);
+        Assert.Equal((rows, columns, parts), (tile.Rows, tile.Columns, tile.Split(g).Parts));
+    }
+
+    /// <summary>Where a multiprocessor has less of what a block needs, shared memory above all, every tile still fits.</summary>
+    [Fact]
+    public void EveryTileFitsTheSharedMemoryOfEveryGpuWithTensorCoresForBFloat16()
+    {
+        // Compute capability 8.6, 8.9 and 12.0 have the least: 99 KiB for a block.
+        foreach (var rung in MatMulLadder.Ladder.Rungs)
+            Assert.All(CudaBackend.TilesOf(rung), tile => Assert.InRange(tile.SharedBytes, 0, 99 * 1024));
+        foreach (var tile in ConvolutionTile.All)
+            Assert.InRange(Math.Max(tile.SharedBytes(true), tile.SharedBytes(false)), 0, 99 * 1024);
     }
 
     [SkippableFact]

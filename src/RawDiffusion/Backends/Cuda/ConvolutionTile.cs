@@ -14,22 +14,23 @@ internal sealed class ConvolutionTile
     /// <summary>Bytes of an operand's slice for each of its lines, and slices in shared memory.</summary>
     private const int SliceBytes = 64, Stages = 4;
 
-    private static readonly ConvolutionTile s_gemm128x64 = new("convolution.cu", "gemm", 128, 64, 128);
-    private static readonly ConvolutionTile s_gemm128x32 = new("convolution.cu", "gemm", 128, 32, 128);
-    private static readonly ConvolutionTile s_gemm64x16 = new("convolution.cu", "gemm", 64, 16, 64);
-    private static readonly ConvolutionTile s_mma128x128 = new("convolution_mma.cu", "mma", 128, 128, 256);
-    private static readonly ConvolutionTile s_mma128x64 = new("convolution_mma.cu", "mma", 128, 64, 128);
-    private static readonly ConvolutionTile s_mma64x32 = new("convolution_mma.cu", "mma", 64, 32, 64);
-    private static readonly ConvolutionTile s_guarded = new("convolution_mma.cu", "mma_guarded", 64, 32, 64);
+    private static readonly ConvolutionTile s_gemm128x64 = new("convolution.cu", "gemm", 128, 64, 128, 3);
+    private static readonly ConvolutionTile s_gemm128x32 = new("convolution.cu", "gemm", 128, 32, 128, 4);
+    private static readonly ConvolutionTile s_gemm64x16 = new("convolution.cu", "gemm", 64, 16, 64, 4);
+    private static readonly ConvolutionTile s_mma128x128 = new("convolution_mma.cu", "mma", 128, 128, 128, 2);
+    private static readonly ConvolutionTile s_mma128x64 = new("convolution_mma.cu", "mma", 128, 64, 128, 3);
+    private static readonly ConvolutionTile s_mma64x32 = new("convolution_mma.cu", "mma", 64, 32, 64, 4);
+    private static readonly ConvolutionTile s_guarded = new("convolution_mma.cu", "mma_guarded", 64, 32, 64, 4);
 
     private readonly string _name;
     private readonly int _rows;
     private readonly int _columns;
     private readonly bool _isMma;
 
-    private ConvolutionTile(string file, string name, int rows, int columns, int threads)
+    /// <param name="wanted">Blocks for each multiprocessor, see <see cref="WantedBlocks"/>.</param>
+    private ConvolutionTile(string file, string name, int rows, int columns, int threads, int wanted)
     {
-        (_name, _rows, _columns, Threads) = (name, rows, columns, threads);
+        (_name, _rows, _columns, Threads, WantedBlocks) = (name, rows, columns, threads, wanted * EnoughBlocks);
         _isMma = file == "convolution_mma.cu";
         Forward = new KernelSlot(file, $"conv2d_forward_{name}_{rows}x{columns}");
         GradInput = new KernelSlot(file, $"conv2d_grad_input_{name}_{rows}x{columns}");
@@ -48,10 +49,11 @@ internal sealed class ConvolutionTile
     public int Threads { get; }
 
     /// <summary>
-    /// Blocks that the sum of a gradient of a weight is shared out to where its tiles are fewer. Tensor cores are done with a tile so soon
-    /// that writing and adding up its parts would show: two for each multiprocessor of a large GPU.
+    /// Blocks that the sum of a gradient of a weight is shared out to where its tiles are fewer: on a large GPU as many for each
+    /// multiprocessor as hide each other's waiting. Of the smallest, of two warps, twice as many would run at a time, but their parts would
+    /// take longer to write and to add up than is won.
     /// </summary>
-    public long WantedBlocks => _isMma ? 2 * EnoughBlocks : 512;
+    public long WantedBlocks { get; }
 
     /// <summary>The tile of registers for products of this size.</summary>
     /// <param name="type">Of what is multiplied; bfloat16 is converted on the way, which only GPUs without its instructions need.</param>

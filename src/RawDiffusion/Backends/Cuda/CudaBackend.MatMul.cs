@@ -12,18 +12,20 @@ public partial class CudaBackend
 
     private static readonly KernelSlot s_addParts = new("matmul.cu", "matmul_add_parts");
 
+    // Blocks on a multiprocessor follow from registers and shared memory. Rates: a multiprocessor makes 128 multiply-adds a cycle in float32;
+    // the 64 x 64 of matmul.cu reads as much shared memory for each as leaves half of them, and waits for memory in between.
     private static readonly MatMulTile
-        s_few = new("matmul.cu", "matmul_*_64x64", 64, 64, 256),
-        s_fewColumns = new("matmul.cu", "matmul_*_64x16", 64, 16, 64),
-        s_fewRows = new("matmul.cu", "matmul_*_16x64", 16, 64, 64),
-        s_warpTile = new("matmul_simt.cu", "matmul_warp_tile_*", 128, 128, 256),
-        s_doubleBuffer = new("matmul_simt.cu", "matmul_double_buffer_*", 128, 128, 256);
+        s_few = new("matmul.cu", "matmul_*_64x64", 64, 64, 256, resident: 2, rate: 45),
+        s_fewColumns = new("matmul.cu", "matmul_*_64x16", 64, 16, 64, resident: 8, rate: 80),
+        s_fewRows = new("matmul.cu", "matmul_*_16x64", 16, 64, 64, resident: 8, rate: 80),
+        s_warpTile = new("matmul_simt.cu", "matmul_warp_tile_*", 128, 128, 256, resident: 2, rate: 90),
+        s_doubleBuffer = new("matmul_simt.cu", "matmul_double_buffer_*", 128, 128, 256, resident: 2, rate: 105);
 
     private static readonly MatMulTile[]
         s_simtTiles = [s_warpTile, s_few],
         s_asyncTiles = [s_doubleBuffer, s_few],
-        s_tf32Tiles = MultiStage("matmul_tf32.cu", "matmul_multistage_tf32"),
-        s_bfloat16Tiles = MultiStage("matmul_bf16.cu", "matmul_multistage");
+        s_tf32Tiles = MultiStage("matmul_tf32.cu", "matmul_multistage_tf32", 0.5),
+        s_bfloat16Tiles = MultiStage("matmul_bf16.cu", "matmul_multistage", 1);
 
     private static readonly Dictionary<Rung, MatMulTile[]> s_matMulRungs = new(ReferenceEqualityComparer.Instance)
     {
@@ -35,8 +37,8 @@ public partial class CudaBackend
         [MatMulLadder.Vectorised] = [Study("vectorised", 128, 128, 256)],
         [MatMulLadder.WarpTiles] = [s_warpTile],
         [MatMulLadder.DoubleBuffer] = [s_doubleBuffer],
-        [MatMulLadder.MmaTf32] = [new("matmul_tf32.cu", "matmul_mma_tf32_nn", 128, 128, 128, 2 * (128 + 128) * StageBytesPerLine)],
-        [MatMulLadder.MmaBFloat16] = [new("matmul_bf16.cu", "matmul_mma_nn", 128, 128, 128, 2 * (128 + 128) * StageBytesPerLine)],
+        [MatMulLadder.MmaTf32] = [new("matmul_tf32.cu", "matmul_mma_tf32_nn", 128, 128, 128, 2 * (128 + 128) * StageBytesPerLine, 2, 100)],
+        [MatMulLadder.MmaBFloat16] = [new("matmul_bf16.cu", "matmul_mma_nn", 128, 128, 128, 2 * (128 + 128) * StageBytesPerLine, 2, 200)],
         [MatMulLadder.MultiStageTf32] = s_tf32Tiles,
         [MatMulLadder.MultiStageBFloat16] = s_bfloat16Tiles,
     };
@@ -72,7 +74,8 @@ public partial class CudaBackend
         }
     }
 
-    private MatMulTile BestTile(in MatMulGeometry g, DType type)
+    /// <summary>The tile that the backend takes where no rung was asked for.</summary>
+    internal MatMulTile BestTile(in MatMulGeometry g, DType type)
     {
         if (g.N <= ThinMatrix)
             return s_fewColumns;
@@ -96,10 +99,15 @@ public partial class CudaBackend
     private static MatMulTile Study(string name, int rows, int columns, int threads) =>
         new("matmul_ladder.cu", $"matmul_{name}", rows, columns, threads, splits: false);
 
-    private static MatMulTile[] MultiStage(string file, string name) =>
+    /// <summary>
+    /// Rates are what 27 bytes a cycle from L2 for each multiprocessor leave of some 1200 multiply-adds a cycle by mma.sync: a tile of
+    /// bfloat16 makes 43, 32 and 16 of a byte.
+    /// </summary>
+    /// <param name="rate">Of the type, as a multiple of bfloat16's.</param>
+    private static MatMulTile[] MultiStage(string file, string name, double rate) =>
     [
-        new(file, $"{name}_*_128x256", 128, 256, 256, 4 * (128 + 256) * StageBytesPerLine),
-        new(file, $"{name}_*_128x128", 128, 128, 128, 4 * (128 + 128) * StageBytesPerLine),
-        new(file, $"{name}_*_64x64", 64, 64, 128, 4 * (64 + 64) * StageBytesPerLine),
+        new(file, $"{name}_*_128x256", 128, 256, 256, 4 * (128 + 256) * StageBytesPerLine, 1, 900 * rate),
+        new(file, $"{name}_*_128x128", 128, 128, 128, 4 * (128 + 128) * StageBytesPerLine, 2, 800 * rate),
+        new(file, $"{name}_*_64x64", 64, 64, 128, 4 * (64 + 64) * StageBytesPerLine, 4, 430 * rate),
     ];
 }
