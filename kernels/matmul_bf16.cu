@@ -9,9 +9,10 @@
 //            grid (Batch * ceil(M / rows) * ceil(N / columns), parts of K); part_depth is a multiple of 32
 //            blocks on an H100    1           2           4
 // Bytes      2 (M K ceil(N / columns) + K N ceil(M / rows)) from L2: 85, 64 and 32 flops a byte; C once; flops 2 M N K.
-// Limit      the tensor cores by mma.sync, which on an H100 reach about 60% of what wgmma does (arXiv 2402.13499; not measured here). A
-//            warp reads 64 + 64 lines, 4 KiB, for 64 x 64 x 16 multiply-adds: 1/16 byte of shared memory for each (1/8 where its tile is
-//            32 x 32), half of what 128 bytes a cycle allow at 1024 multiply-adds a cycle. Few tiles: the latency of four stages.
+// Limit      the tensor cores by mma.sync, which on an H100 reach about 60% of what wgmma does (arXiv 2402.13499; not measured here): some
+//            1270 multiply-adds a cycle of a multiprocessor. A warp reads 64 + 64 lines, 4 KiB, for 64 x 64 x 16 of them, 1/16 byte of
+//            shared memory for each (1/8 where its tile is 32 x 32); with the copies 128 bytes a cycle allow 1490, 1365 and 680. The 27
+//            bytes a cycle that L2 has for a multiprocessor allow 1150, 880 and 430. Few tiles: the latency of four stages.
 
 #include "matmul_tensorcore.cuh"
 

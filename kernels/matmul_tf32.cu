@@ -10,8 +10,9 @@
 //            blocks on an H100    1           2           4
 // Bytes      4 (M K ceil(N / columns) + K N ceil(M / rows)) from L2: 43, 32 and 16 flops a byte; C once; flops 2 M N K.
 // Limit      the tensor cores by mma.sync, at half of bfloat16's rate. A warp reads 64 + 64 lines, 4 KiB, for 64 x 64 x 8 multiply-adds:
-//            1/8 byte of shared memory for each. Where lines are contiguous (A transposed, B not) they come 4 bytes at a time, since
-//            ldmatrix transposes 16-bit elements only: four instructions for one, without bank conflicts.
+//            1/8 byte of shared memory for each; shared memory and L2 allow half of what they do in bfloat16. Where lines are contiguous
+//            (A transposed, B not) they come 4 bytes at a time, since ldmatrix transposes 16-bit elements only: four instructions for one,
+//            without bank conflicts.
 
 #include "matmul_tensorcore.cuh"
 
