@@ -21,10 +21,10 @@ template <bool Tf32, class T>
 __device__ __forceinline__ void attention_delta(
     const AttentionGeometry& g, const T* __restrict__ y, const T* __restrict__ gy, float* __restrict__ delta)
 {
-    int row = element_index() / 32, lane = threadIdx.x % 32;
+    unsigned row = warp_index(), lane = threadIdx.x % 32;
     if (row >= g.batch * g.query_length * g.heads)
         return;
-    long long start = (long long)row * g.head_dim;
+    size_t start = (size_t)row * g.head_dim;
     float sum = 0;
     for (int c = lane; c < g.head_dim; c += 32)
     {

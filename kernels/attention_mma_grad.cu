@@ -14,15 +14,15 @@
 //            dynamic: two stages of two tiles [tile][W] of the other side, before them the block's own rows where these are too wide for
 //            registers ("own"), after them lse and delta of a stage's queries. AttentionTile.cs repeats these numbers:
 //              kernel           tile  columns  shared       registers  blocks on an H100's multiprocessor
-//              query 16_bf16      64       16    8 KiB            125  4
-//              query 32_bf16      64       32   16 KiB            150  3
+//              query 16_bf16      64       16    8 KiB            127  4
+//              query 32_bf16      64       32   16 KiB            148  3
 //              query 64_bf16      32       64   16 KiB            162  3
-//              query 128_bf16     32      128   32 KiB            245  2
-//              query 256_bf16     16      256   96 KiB, own       243  2
-//              query 32_f32       32       32   16 KiB            148  3
+//              query 128_bf16     32      128   32 KiB            242  2
+//              query 256_bf16     16      256   96 KiB, own       242  2
+//              query 32_f32       32       32   16 KiB            140  3
 //              query 64_f32       32       64   32 KiB            198  2
-//              query 128_f32      16      128   96 KiB, own       182  2
-//              query 256_f32      16      256  192 KiB, own       244  1
+//              query 128_f32      16      128   96 KiB, own       176  2
+//              query 256_f32      16      256  192 KiB, own       242  1
 //              key 16_bf16        64       16    9 KiB            110  4
 //              key 32_bf16        32       32  8.5 KiB            138  3
 //              key 64_bf16        32       64 16.5 KiB            200  2

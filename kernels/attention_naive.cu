@@ -59,10 +59,10 @@ __device__ __forceinline__ void attention_naive_scores(
 
 extern "C" __global__ void attention_naive_softmax_f32(int rows, int columns, float* __restrict__ scores, float* __restrict__ lse)
 {
-    int row = element_index() / 32, lane = threadIdx.x % 32;
+    unsigned row = warp_index(), lane = threadIdx.x % 32;
     if (row >= rows)
         return;
-    float* p = scores + (long long)row * columns;
+    float* p = scores + (size_t)row * columns;
     float peak = Max::identity(), total = 0;
     for (int c = lane; c < columns; c += 32)
         peak = Max::join(peak, p[c]);

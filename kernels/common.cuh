@@ -8,6 +8,12 @@ __device__ __forceinline__ unsigned element_index()
     return blockIdx.x * blockDim.x + threadIdx.x;
 }
 
+// The row of a warp where each warp has one, in a 1-D grid of 1-D blocks of whole warps: more rows than threads can be counted.
+__device__ __forceinline__ unsigned warp_index()
+{
+    return blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+}
+
 // A walk over up to six axes with the element strides of two arrays, axis 0 the fastest. StridedWalk.cs declares the same.
 struct StridedWalk
 {
@@ -80,8 +86,9 @@ struct LogSumExp
 
     static __device__ __forceinline__ float result(Value v) { return v.max + logf(v.sum); }
 
-    // exp(x - max); 1 where both are the same infinity, whose difference is NaN.
-    static __device__ __forceinline__ float scale(float x, float max) { return x == max ? 1 : expf(x - max); }
+    // exp(x - max); 1 where both are the same infinity, whose difference is NaN. The choice is made before the exponential, not around
+    // it: there it would be a branch for every element.
+    static __device__ __forceinline__ float scale(float x, float max) { return expf(x == max ? 0 : x - max); }
 };
 
 __device__ __forceinline__ float shuffle_xor(float value, int distance)

@@ -21,7 +21,7 @@
 //            sample and group, 128 threads a block.
 // Bytes      forward 2 sizeof(T) an element, gradient 3: each is moved once. Split: 3 and 5. Beside them a block moves its groups'
 //            statistics and, in the gradient, its channels' sums; each warp takes the slab's gamma and beta from the cache.
-//            Flops: 8 and 20 an element, with SiLU an exponential more forward and two in the gradient.
+//            Flops: 8 and 20 an element, with SiLU an exponential more, in the gradient of split two.
 // Limit      memory.
 #include "groupnorm_slab.cuh"
 
@@ -34,12 +34,11 @@ __device__ __forceinline__ void store_normalized(
     float center[width], scale[width], shift[width];
     load_parameters(gamma + slab.channel, scale);
     load_parameters(beta + slab.channel, shift);
-#pragma unroll
-    for (int k = 0; k < width; k++)
+    slab.for_channels([&](int k, int group)
     {
-        center[k] = mean[slab.group_of(k)];
-        scale[k] *= rstd[slab.group_of(k)];
-    }
+        center[k] = mean[group];
+        scale[k] *= rstd[group];
+    });
     x.for_packs(slab, [&](int i, Pack<T> pack)
     {
 #pragma unroll
@@ -47,7 +46,7 @@ __device__ __forceinline__ void store_normalized(
         {
             // The mean comes off first: folded into the shift it would take the digits of values far from zero with it.
             float z = fmaf(pack.v[k] - center[k], scale[k], shift[k]);
-            pack.v[k] = Silu ? silu(z) : z;
+            pack.v[k] = Silu ? silu<T>(z) : z;
         }
         store_pack(y + slab.at(i), pack);
     });
@@ -113,7 +112,7 @@ __device__ __forceinline__ Moments::Value shuffle_xor(Moments::Value value, int 
 extern "C" __global__ void groupnorm_split_join_f32(
     GroupNormGeometry g, int parts, const float2* __restrict__ moments, float* __restrict__ mean, float* __restrict__ rstd)
 {
-    int group = element_index() / 32, lane = threadIdx.x % 32;
+    unsigned group = warp_index(), lane = threadIdx.x % 32;
     if (group >= g.batch * g.groups)
         return;
     int in_part = (g.spatial + parts - 1) / parts, group_width = g.channels / g.groups;
@@ -164,23 +163,27 @@ struct Channels
     {
         load_parameters(weight + slab.channel, gamma);
         load_parameters(offset + slab.channel, beta);
-#pragma unroll
-        for (int k = 0; k < width; k++)
+        slab.for_channels([&](int k, int group)
         {
-            center[k] = mean[slab.group_of(k)];
-            scale[k] = rstd[slab.group_of(k)];
-        }
+            center[k] = mean[group];
+            scale[k] = rstd[group];
+        });
     }
 
     __device__ __forceinline__ float xhat(int k, float x) const { return (x - center[k]) * scale[k]; }
 
     template <bool Silu>
-    __device__ __forceinline__ float gz(int k, float gy, float xhat) const { return gradient_of_z<Silu>(gy, xhat, gamma[k], beta[k]); }
+    __device__ __forceinline__ float gz(int k, float gy, float xhat) const { return gradient_of_z<T, Silu>(gy, xhat, gamma[k], beta[k]); }
 };
+
+// Gradients for z of what a thread holds.
+template <class T, int Count>
+using Gradients = float[Count][Pack<T>::size];
 
 template <class T, bool Silu, int Count>
 __device__ __forceinline__ void add_gradients(
-    const Slab<T>& slab, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels, float (&total)[2][Pack<T>::size])
+    const Slab<T>& slab, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels, Gradients<T, Count>& gz,
+    float (&total)[2][Pack<T>::size])
 {
     x.for_packs(slab, [&](int i, const Pack<T>& value)
     {
@@ -188,24 +191,25 @@ __device__ __forceinline__ void add_gradients(
 #pragma unroll
         for (int k = 0; k < Pack<T>::size; k++)
         {
-            float xhat = channels.xhat(k, value.v[k]), gz = channels.template gz<Silu>(k, gradient.v[k], xhat);
-            total[0][k] += gz;
-            total[1][k] = fmaf(gz, xhat, total[1][k]);
+            float xhat = channels.xhat(k, value.v[k]);
+            gz[i][k] = channels.template gz<Silu>(k, gradient.v[k], xhat);
+            total[0][k] += gz[i][k];
+            total[1][k] = fmaf(gz[i][k], xhat, total[1][k]);
         }
     });
 }
 
-// The sums of gz and gz xhat over the slab's pixels for each of its channels. They go to to[where] and to[between + where].
+// gz, and its sums and those of gz xhat over the slab's pixels for each of its channels. They go to to[where] and to[between + where].
 template <class T, int Count>
 __device__ __forceinline__ void slab_grad_sums(
     const Slab<T>& slab, bool with_silu, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels,
-    ChannelSums<T, 2>& sums, float* __restrict__ to, size_t where, size_t between)
+    Gradients<T, Count>& gz, ChannelSums<T, 2>& sums, float* __restrict__ to, size_t where, size_t between)
 {
     float total[2][Pack<T>::size] = {};
     if (with_silu)
-        add_gradients<T, true>(slab, x, gy, channels, total);
+        add_gradients<T, true>(slab, x, gy, channels, gz, total);
     else
-        add_gradients<T, false>(slab, x, gy, channels, total);
+        add_gradients<T, false>(slab, x, gy, channels, gz, total);
     sums.add_up(total);
     for (int c = threadIdx.y * blockDim.x + threadIdx.x; c < slab.channels; c += blockDim.x * blockDim.y)
     {
@@ -215,41 +219,28 @@ __device__ __forceinline__ void slab_grad_sums(
 }
 
 // With h = gz gamma and m(.) the mean over the sample's group: gx = rstd (h - m(h) - xhat m(h xhat)), because mean and rstd depend on
-// every x of the group.
-template <class T, bool Silu, int Count>
+// every x of the group. gradient(i, k, xhat) is gz of the k-th channel of the i-th pack.
+template <class T, int Count, class Gradient>
 __device__ __forceinline__ void store_grad_input(
-    const Slab<T>& slab, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels, const float* mean_h,
-    const float* mean_h_xhat, T* __restrict__ gx)
+    const Slab<T>& slab, const Held<T, Count>& x, const Channels<T>& channels, const float* mean_h, const float* mean_h_xhat,
+    T* __restrict__ gx, Gradient gradient)
 {
     float mean[Pack<T>::size], mean_xhat[Pack<T>::size];
-#pragma unroll
-    for (int k = 0; k < Pack<T>::size; k++)
+    slab.for_channels([&](int k, int group)
     {
-        mean[k] = mean_h[slab.group_of(k)];
-        mean_xhat[k] = mean_h_xhat[slab.group_of(k)];
-    }
+        mean[k] = mean_h[group];
+        mean_xhat[k] = mean_h_xhat[group];
+    });
     x.for_packs(slab, [&](int i, Pack<T> value)
     {
-        Pack<T> gradient = gy[i];
 #pragma unroll
         for (int k = 0; k < Pack<T>::size; k++)
         {
-            float xhat = channels.xhat(k, value.v[k]), gz = channels.template gz<Silu>(k, gradient.v[k], xhat);
-            value.v[k] = channels.scale[k] * (fmaf(gz, channels.gamma[k], -mean[k]) - xhat * mean_xhat[k]);
+            float xhat = channels.xhat(k, value.v[k]);
+            value.v[k] = channels.scale[k] * (fmaf(gradient(i, k, xhat), channels.gamma[k], -mean[k]) - xhat * mean_xhat[k]);
         }
         store_pack(gx + slab.at(i), value);
     });
-}
-
-template <class T, int Count>
-__device__ __forceinline__ void store_grad_input(
-    const Slab<T>& slab, bool with_silu, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels,
-    const float* mean_h, const float* mean_h_xhat, T* __restrict__ gx)
-{
-    if (with_silu)
-        store_grad_input<T, true>(slab, x, gy, channels, mean_h, mean_h_xhat, gx);
-    else
-        store_grad_input<T, false>(slab, x, gy, channels, mean_h, mean_h_xhat, gx);
 }
 
 template <class T>
@@ -268,13 +259,15 @@ __device__ __forceinline__ void groupnorm_whole_grad(
     __syncthreads();
     Channels<T> channels(slab, centers, scales, gamma, beta);
     int first = slab.channel - slab.part_channel;
+    // Made once for the sums and for gx, in the registers that gy leaves: with SiLU's derivative it is most of the arithmetic.
+    Gradients<T, 4> gz;
     slab_grad_sums(
-        slab, with_silu, value, gradient, channels, sums, to, (size_t)slab.sample * g.channels + first, (size_t)g.batch * g.channels);
+        slab, with_silu, value, gradient, channels, gz, sums, to, (size_t)slab.sample * g.channels + first, (size_t)g.batch * g.channels);
     float count = slab.pixels * slab.group_width;
     for (int which = 0; which < 2; which++)
         sums.over_groups(slab, which, means[which], [&](int c) { return gamma[first + c]; }, [&](float sum) { return sum / count; });
     __syncthreads();
-    store_grad_input(slab, with_silu, value, gradient, channels, means[0], means[1], gx);
+    store_grad_input(slab, value, channels, means[0], means[1], gx, [&](int i, int k, float) { return gz[i][k]; });
 }
 
 template <class T>
@@ -292,15 +285,16 @@ __device__ __forceinline__ void groupnorm_split_grad_sums(
     stage(slab, rstd, scales);
     __syncthreads();
     Channels<T> channels(slab, centers, scales, gamma, beta);
+    Gradients<T, 4> gz;
     slab_grad_sums(
-        slab, with_silu, value, gradient, channels, sums, to, ((size_t)slab.sample * gridDim.y + blockIdx.y) * g.channels + slab.channel - slab.part_channel,
-        (size_t)g.batch * gridDim.y * g.channels);
+        slab, with_silu, value, gradient, channels, gz, sums, to,
+        ((size_t)slab.sample * gridDim.y + blockIdx.y) * g.channels + slab.channel - slab.part_channel, (size_t)g.batch * gridDim.y * g.channels);
 }
 
 extern "C" __global__ void groupnorm_split_grad_means_f32(
     GroupNormGeometry g, const float* __restrict__ gamma, const float* __restrict__ sums, float* __restrict__ means)
 {
-    int group = element_index() / 32, lane = threadIdx.x % 32, groups = g.batch * g.groups;
+    unsigned group = warp_index(), lane = threadIdx.x % 32, groups = g.batch * g.groups;
     if (group >= groups)
         return;
     int group_width = g.channels / g.groups, first = group % g.groups * group_width;
@@ -321,6 +315,18 @@ extern "C" __global__ void groupnorm_split_grad_means_f32(
     }
 }
 
+// The same with gz made here.
+template <class T, bool Silu, int Count>
+__device__ __forceinline__ void store_grad_input_of(
+    const Slab<T>& slab, const Held<T, Count>& x, const Held<T, Count>& gy, const Channels<T>& channels, const float* mean_h,
+    const float* mean_h_xhat, T* __restrict__ gx)
+{
+    store_grad_input(slab, x, channels, mean_h, mean_h_xhat, gx, [&](int i, int k, float xhat)
+    {
+        return channels.template gz<Silu>(k, gy[i].v[k], xhat);
+    });
+}
+
 template <class T>
 __device__ __forceinline__ void groupnorm_split_grad_apply(
     const GroupNormGeometry& g, bool with_silu, const T* __restrict__ x, const float* __restrict__ gamma, const float* __restrict__ beta,
@@ -338,7 +344,10 @@ __device__ __forceinline__ void groupnorm_split_grad_apply(
     stage(slab, means + g.batch * g.groups, mean_h_xhat);
     __syncthreads();
     Channels<T> channels(slab, centers, scales, gamma, beta);
-    store_grad_input(slab, with_silu, value, gradient, channels, mean_h, mean_h_xhat, gx);
+    if (with_silu)
+        store_grad_input_of<T, true>(slab, value, gradient, channels, mean_h, mean_h_xhat, gx);
+    else
+        store_grad_input_of<T, false>(slab, value, gradient, channels, mean_h, mean_h_xhat, gx);
 }
 
 #define KERNELS(suffix, T) \

@@ -12,8 +12,8 @@ struct GroupNormGeometry
 };
 
 // The gradient for z: gy itself, or with SiLU gy times its derivative, z being computed anew.
-template <bool Silu>
+template <class T, bool Silu>
 __device__ __forceinline__ float gradient_of_z(float gy, float xhat, float gamma, float beta)
 {
-    return Silu ? gy * silu_grad(fmaf(xhat, gamma, beta)) : gy;
+    return Silu ? gy * silu_grad<T>(fmaf(xhat, gamma, beta)) : gy;
 }

@@ -58,7 +58,7 @@ __device__ __forceinline__ void groupnorm_forward(
     for_group(g, sample, group, [&](int i, int channel)
     {
         float z = fmaf((to_float(x[i]) - center) * scale, gamma[channel], beta[channel]);
-        y[i] = from_float<T>(Silu ? silu(z) : z);
+        y[i] = from_float<T>(Silu ? silu<T>(z) : z);
     });
     if (threadIdx.x == 0)
     {
@@ -86,7 +86,7 @@ __device__ __forceinline__ void groupnorm_grad_sums(
         {
             int i = (sample * g.spatial + pixel) * g.channels + channel;
             float xhat = (to_float(x[i]) - center) * scale;
-            float gz = gradient_of_z<Silu>(to_float(gy[i]), xhat, weight, offset);
+            float gz = gradient_of_z<T, Silu>(to_float(gy[i]), xhat, weight, offset);
             sum += gz;
             sum_xhat = fmaf(gz, xhat, sum_xhat);
         }
@@ -106,8 +106,8 @@ __device__ __forceinline__ void groupnorm_grad_sums(
     }
     if (threadIdx.y == 0 && channel < g.channels)
     {
-        sums[sample * g.channels + channel] = partial[0][at];
-        sums[(g.batch + sample) * g.channels + channel] = partial[1][at];
+        sums[(size_t)sample * g.channels + channel] = partial[0][at];
+        sums[(size_t)(g.batch + sample) * g.channels + channel] = partial[1][at];
     }
 }
 
@@ -125,8 +125,8 @@ __device__ __forceinline__ void groupnorm_grad_input(
     for (int c = threadIdx.x; c < width; c += blockDim.x)
     {
         int channel = group * width + c;
-        h = fmaf(gamma[channel], sums[sample * g.channels + channel], h);
-        h_xhat = fmaf(gamma[channel], sums[(g.batch + sample) * g.channels + channel], h_xhat);
+        h = fmaf(gamma[channel], sums[(size_t)sample * g.channels + channel], h);
+        h_xhat = fmaf(gamma[channel], sums[(size_t)(g.batch + sample) * g.channels + channel], h_xhat);
     }
     float count = g.spatial * width;
     float mean_h = block_reduce<Sum>(h, scratch) / count;
@@ -136,7 +136,7 @@ __device__ __forceinline__ void groupnorm_grad_input(
     for_group(g, sample, group, [&](int i, int channel)
     {
         float xhat = (to_float(x[i]) - center) * scale;
-        float gz = gradient_of_z<Silu>(to_float(gy[i]), xhat, gamma[channel], beta[channel]);
+        float gz = gradient_of_z<T, Silu>(to_float(gy[i]), xhat, gamma[channel], beta[channel]);
         gx[i] = from_float<T>(scale * (fmaf(gz, gamma[channel], -mean_h) - xhat * mean_h_xhat));
     });
 }

@@ -20,10 +20,12 @@ struct Slab
         channels = blockDim.x * width;
         group_width = g.channels / g.groups;
         groups = channels / group_width;
-        int slabs = g.channels / channels, slab = blockIdx.x % slabs;
+        unsigned slabs = g.channels / channels;
         sample = blockIdx.x / slabs;
+        int slab = blockIdx.x - sample * slabs;
         group = sample * g.groups + slab * groups;
-        int in_part = (g.spatial + gridDim.y - 1) / gridDim.y;
+        // Most norms have one part, and a division takes as many instructions as a pack.
+        int in_part = gridDim.y == 1 ? g.spatial : (g.spatial + gridDim.y - 1) / gridDim.y;
         first_pixel = blockIdx.y * in_part;
         pixels = max(0, min(in_part, g.spatial - first_pixel));
         part_channel = threadIdx.x * width;
@@ -36,8 +38,22 @@ struct Slab
     __device__ __forceinline__ bool has(int i) const { return threadIdx.y + i * blockDim.y < pixels; }
     __device__ __forceinline__ int at(int i) const { return offset + i * pixel_stride; }
 
-    // The group of the k-th channel of the thread's pack, among those of the slab.
-    __device__ __forceinline__ int group_of(int k) const { return (part_channel + k) / group_width; }
+    // Calls visit(k, group) for each channel of the thread's pack with its group among those of the slab: one division, not one for each.
+    template <class Visit>
+    __device__ __forceinline__ void for_channels(Visit visit) const
+    {
+        int group = part_channel / group_width, next = (group + 1) * group_width - part_channel;
+#pragma unroll
+        for (int k = 0; k < width; k++)
+        {
+            if (k == next)
+            {
+                group++;
+                next += group_width;
+            }
+            visit(k, group);
+        }
+    }
 };
 
 // Packs as they lie in memory: 8 bfloat16 take half the registers of 8 floats.
@@ -163,12 +179,11 @@ __device__ __forceinline__ void slab_moments(
     __syncthreads();
 
     float center[width];
-#pragma unroll
-    for (int k = 0; k < width; k++)
+    slab.for_channels([&](int k, int group)
     {
-        center[k] = means[slab.group_of(k)];
+        center[k] = means[group];
         total[0][k] = 0;
-    }
+    });
     x.for_packs(slab, [&](int, const Pack<T>& pack)
     {
 #pragma unroll

@@ -58,7 +58,7 @@ GATHER_KERNEL(b16, unsigned short)
 GATHER_KERNEL(b32, unsigned)
 
 // gx[row, i] = sum of gy[j, i] over the j with index[j] == row, in the order of j. A block of 128 threads owns `Width` columns a thread of
-// one row (grid: rows, ceil(inner / (128 Width))). It looks through the indices 128 at a time, one a thread; ballots say which of them are
+// one row (grid: rows * ceil(inner / (128 Width))). It looks through the indices 128 at a time, one a thread; ballots say which of them are
 // its row's, and for each of those all threads add their columns of gy. gy is read and gx written once, and the indices, which stay in the
 // cache, once a block: rows * count comparisons for each 128 Width columns, an instruction of a warp for 32 of them.
 template <class T, int Width>
@@ -67,7 +67,8 @@ __device__ __forceinline__ void embedding_grad(
 {
     constexpr int warps = 4;
     __shared__ unsigned found[2][warps];
-    int row = blockIdx.x, i = (blockIdx.y * blockDim.x + threadIdx.x) * Width;
+    unsigned slices = ((unsigned)inner + warps * 32 * Width - 1) / (warps * 32 * Width);
+    int row = blockIdx.x / slices, i = ((blockIdx.x - row * slices) * blockDim.x + threadIdx.x) * Width;
     float sum[Width] = {};
     // One barrier a round: the masks of the next go to the other half.
     for (int start = 0, half = 0; start < count; start += 32 * warps, half ^= 1)

@@ -26,7 +26,8 @@ __device__ __forceinline__ void layernorm_forward(
     T* __restrict__ y, float* __restrict__ mean, float* __restrict__ rstd)
 {
     __shared__ float scratch[32];
-    int row = row_index(), columns = row < g.rows ? g.columns : 0, span = RowPart<T>::span();
+    unsigned row = row_index();
+    int columns = row < g.rows ? g.columns : 0, span = RowPart<T>::span();
     bool is_long = columns > span;
     x += (size_t)row * g.columns;
     y += (size_t)row * g.columns;
@@ -37,9 +38,7 @@ __device__ __forceinline__ void layernorm_forward(
     for (int start = 0; start < columns; start += span)
     {
         part.load(x + start, columns - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
-            sum += part.v[i];
+        part.for_values(columns - start, [&](int i) { sum += part.v[i]; });
     }
     float center = row_reduce<Sum>(sum, scratch) / count;
 
@@ -48,12 +47,11 @@ __device__ __forceinline__ void layernorm_forward(
     {
         if (is_long)
             part.load(x + start, columns - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
+        part.for_values(columns - start, [&](int i)
         {
             float difference = start + part.column(i) < columns ? part.v[i] - center : 0;
             squares = fmaf(difference, difference, squares);
-        }
+        });
     }
     float scale = 1 / sqrtf(row_reduce<Sum>(squares, scratch) / count + (float)g.epsilon);
 
@@ -64,9 +62,7 @@ __device__ __forceinline__ void layernorm_forward(
         RowPart<T> weight, offset;
         weight.load(gamma + start, columns - start, 0);
         offset.load(beta + start, columns - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
-            part.v[i] = fmaf((part.v[i] - center) * scale, weight.v[i], offset.v[i]);
+        part.for_values(columns - start, [&](int i) { part.v[i] = fmaf((part.v[i] - center) * scale, weight.v[i], offset.v[i]); });
         part.store(y + start, columns - start);
     }
     if (threadIdx.x == 0 && row < g.rows)
@@ -122,17 +118,17 @@ __device__ __forceinline__ void layernorm_grad(
     float count = g.columns;
     RowPart<T> weight, sum = {}, sum_xhat = {};
     weight.load(gamma, g.columns, 0);
-    for (int first = blockIdx.x * blockDim.y; first < g.rows; first += gridDim.x * blockDim.y)
+    for (unsigned first = blockIdx.x * blockDim.y; first < g.rows; first += gridDim.x * blockDim.y)
     {
-        int row = first + threadIdx.y, columns = row < g.rows ? g.columns : 0;
+        unsigned row = first + threadIdx.y;
+        int columns = row < g.rows ? g.columns : 0;
         size_t at = (size_t)row * g.columns;
         float center = columns > 0 ? mean[row] : 0, scale = columns > 0 ? rstd[row] : 0;
         RowPart<T> normal, gradient;
         normal.load(x + at, columns, center);
         gradient.load(gy + at, columns, 0);
         float h = 0, h_xhat = 0;
-#pragma unroll
-        for (int i = 0; i < normal.count; i++)
+        normal.for_values(columns, [&](int i)
         {
             normal.v[i] = (normal.v[i] - center) * scale;
             sum.v[i] += gradient.v[i];
@@ -140,12 +136,10 @@ __device__ __forceinline__ void layernorm_grad(
             gradient.v[i] *= weight.v[i];
             h += gradient.v[i];
             h_xhat = fmaf(gradient.v[i], normal.v[i], h_xhat);
-        }
+        });
         float mean_h = row_reduce<Sum>(h, scratch) / count;
         float mean_h_xhat = row_reduce<Sum>(h_xhat, scratch) / count;
-#pragma unroll
-        for (int i = 0; i < normal.count; i++)
-            gradient.v[i] = scale * (gradient.v[i] - mean_h - normal.v[i] * mean_h_xhat);
+        normal.for_values(columns, [&](int i) { gradient.v[i] = scale * (gradient.v[i] - mean_h - normal.v[i] * mean_h_xhat); });
         gradient.store(gx + at, columns);
     }
 
@@ -225,8 +219,8 @@ __device__ __forceinline__ void layernorm_grad_parts(
     }
     if (threadIdx.y == 0 && column < g.columns)
     {
-        parts[part * g.columns + column] = partial[0][0][threadIdx.x];
-        parts[((int)gridDim.y + part) * g.columns + column] = partial[1][0][threadIdx.x];
+        parts[(size_t)part * g.columns + column] = partial[0][0][threadIdx.x];
+        parts[((size_t)gridDim.y + part) * g.columns + column] = partial[1][0][threadIdx.x];
     }
 }
 

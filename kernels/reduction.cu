@@ -64,7 +64,8 @@ __device__ __forceinline__ void reduce_rows(int n, int reduce, int chunks, int c
 {
     typedef typename Reducer::Op Op;
     __shared__ typename Op::Value scratch[32];
-    int result = row_index(), row = result / chunks, first = (result - row * chunks) * chunk;
+    unsigned result = row_index(), row = result / chunks;
+    int first = (result - row * chunks) * chunk;
     int count = result < n ? min(chunk, reduce - first) : 0;
     const T* line = x + (size_t)row * reduce + first;
     typename Op::Value value = Op::identity();
@@ -72,20 +73,20 @@ __device__ __forceinline__ void reduce_rows(int n, int reduce, int chunks, int c
     {
         RowPart<T> part;
         part.load(line + start, count - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
+        part.for_values(count - start, [&](int i)
         {
             if (start + part.column(i) < count)
                 value = Reducer::add(value, part.v[i]);
-        }
+        });
     }
     value = row_reduce<Op>(value, scratch);
     if (threadIdx.x == 0 && result < n)
         store_result(y, result, Reducer::result(value), narrow);
 }
 
-template <class Reducer, class T, int Width>
-__device__ __forceinline__ void reduce_columns(int reduce, int inner, int chunks, int chunk, bool narrow, const T* x, void* y)
+// store(result, column, value) takes the results, one for each of outer and chunks in every column.
+template <class Reducer, class T, int Width, class Store>
+__device__ __forceinline__ void reduce_columns(int reduce, int inner, int chunks, int chunk, const T* x, Store store)
 {
     typedef typename Reducer::Op Op;
     constexpr int in_flight = 4;
@@ -157,7 +158,27 @@ __device__ __forceinline__ void reduce_columns(int reduce, int inner, int chunks
     // Neighbouring threads store neighbouring columns.
     int base = column - threadIdx.x * Width;
     for (int i = at; i < blockDim.x * Width && base + i < inner; i += blockDim.x * blockDim.y)
-        store_result(y, (size_t)result * inner + base + i, Reducer::result(partial[i % Width][i / Width]), narrow);
+        store(result, base + i, Reducer::result(partial[i % Width][i / Width]));
+}
+
+template <class Reducer, class T, int Width>
+__device__ __forceinline__ void reduce_columns(int reduce, int inner, int chunks, int chunk, bool narrow, const T* x, void* y)
+{
+    reduce_columns<Reducer, T, Width>(reduce, inner, chunks, chunk, x, [&](int result, int column, float value)
+    {
+        store_result(y, (size_t)result * inner + column, value, narrow);
+    });
+}
+
+// first[inner] and second[inner], the column sums of the two arrays of x[2, reduce, inner]: gradients of a weight and of a bias from their
+// parts, which lie beside each other while the results do not. They are short, so that a launch of their own is most of what they take.
+template <int Width>
+__device__ __forceinline__ void sum_two(int reduce, int inner, const float* x, float* first, float* second)
+{
+    reduce_columns<SumReducer, float, Width>(reduce, inner, 1, reduce, x, [&](int result, int column, float value)
+    {
+        (result == 0 ? first : second)[column] = value;
+    });
 }
 
 // The first largest element; NaN counts as larger than any number.
@@ -190,19 +211,19 @@ template <class T>
 __device__ __forceinline__ void argmax_rows(int outer, int reduce, const T* __restrict__ x, int* __restrict__ y)
 {
     __shared__ ArgMax::Value scratch[32];
-    int row = row_index(), count = row < outer ? reduce : 0;
+    unsigned row = row_index();
+    int count = row < outer ? reduce : 0;
     const T* line = x + (size_t)row * reduce;
     ArgMax::Value best = ArgMax::identity();
     for (int start = 0; start < count; start += RowPart<T>::span())
     {
         RowPart<T> part;
         part.load(line + start, count - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
+        part.for_values(count - start, [&](int i)
         {
             if (start + part.column(i) < count)
                 best = ArgMax::join(best, {part.v[i], start + part.column(i)});
-        }
+        });
     }
     best = row_reduce<ArgMax>(best, scratch);
     if (threadIdx.x == 0 && row < outer)
@@ -260,3 +281,15 @@ __device__ __forceinline__ void argmax_columns(int n, int reduce, int inner, con
 
 KERNELS(f32, float)
 KERNELS(bf16, bfloat16)
+
+extern "C" __global__ void __launch_bounds__(256) reduction_sum_two_f32(
+    int reduce, int inner, const float* __restrict__ x, float* __restrict__ first, float* __restrict__ second)
+{
+    sum_two<1>(reduce, inner, x, first, second);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 2) reduction_sum_two_packed_f32(
+    int reduce, int inner, const float* __restrict__ x, float* __restrict__ first, float* __restrict__ second)
+{
+    sum_two<Pack<float>::size>(reduce, inner, x, first, second);
+}

@@ -2,14 +2,16 @@
 //
 // A row is shared by blockDim.x threads: a power of two up to a warp's 32, with blockDim.y rows in a block of whole warps, or several
 // warps, which are then a block. Each holds 16 values of it, in packs of 16 bytes, neighbouring threads neighbouring packs, so that an
-// access of a warp is 512 bytes in one piece. A row that is longer than all of them hold is taken part by part, and read again by each pass.
+// access of a warp is 512 bytes in one piece, or in pieces of 128 bytes or more where rows are shorter. A row that is longer than all of
+// them hold is taken part by part, and read again by each pass.
 // CudaBackend.Rows.cs chooses the block.
 #pragma once
 #include "common.cuh"
 #include "scalar.cuh"
 
-// The row of a thread. Beyond the last one there are threads without a row: they take part in exchanges with a row of no columns.
-__device__ __forceinline__ int row_index()
+// The row of a thread. Beyond the last one there are threads without a row: they take part in exchanges with a row of no columns. Unsigned,
+// as element_index() is.
+__device__ __forceinline__ unsigned row_index()
 {
     return blockIdx.x * blockDim.y + threadIdx.y;
 }
@@ -26,6 +28,22 @@ struct RowPart
 
     // The column of value i of this thread, from the beginning of the part.
     static __device__ __forceinline__ int column(int i) { return (i / width * blockDim.x + threadIdx.x) * width + i % width; }
+
+    // Calls visit(i) for the values that a line of so many columns reaches in any of the row's threads: what is skipped takes no
+    // instructions. Rows of half a warp's columns would otherwise cost as much as whole ones.
+    template <class Visit>
+    static __device__ __forceinline__ void for_values(int columns, Visit visit)
+    {
+#pragma unroll
+        for (int first = 0; first < count; first += width)
+        {
+            if ((int)(first * blockDim.x) >= columns)
+                break;
+#pragma unroll
+            for (int k = 0; k < width; k++)
+                visit(first + k);
+        }
+    }
 
     // From a line of which so many columns are left, in its own type or, for what is added to every row, in float. Values beyond its
     // end become `beyond`. Single elements are read where a line does not begin or end with a whole pack; who holds what is the same.

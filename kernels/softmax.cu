@@ -3,8 +3,8 @@
 //
 // Launch: the threads of rows.cuh for each row, grid ceil(rows / blockDim.y).
 // Bytes: with rows that the registers hold (8192 columns) every element is read and written once: forward 2 sizeof(T) an element, gradient of
-// softmax 3, cross-entropy 1 and its gradient 2; longer rows are read a second time. Flops: two exponentials an element forward, up to
-// one in the gradients.
+// softmax 3, cross-entropy 1 and its gradient 2; longer rows are read a second time. Flops: an exponential an element forward and in the
+// gradients of the logarithm and of cross-entropy; two in rows that are read twice.
 // Limit: memory. Rows whose length is no multiple of 16 bytes are read by single elements, which costs instructions and not bytes.
 #include "rows.cuh"
 
@@ -28,38 +28,60 @@ __device__ __forceinline__ bool is_long(int columns)
     return columns > RowPart<T>::span();
 }
 
-// A thread's maximum first and then its exponentials: one of them an element. Minus infinity beyond the end adds nothing.
-template <class T>
+// The largest value of a row and the sum of exponentials relative to it. Of a row that registers hold the maximum comes first, and then an
+// exponential for each element, which Keep leaves in the part in its place; of longer ones each part has its own maximum to begin with.
+// Minus infinity beyond the end adds nothing.
+template <bool Keep, class T>
 __device__ __forceinline__ LogSumExp::Value row_log_sum_exp(const T* line, int columns, RowPart<T>& part)
 {
-    __shared__ LogSumExp::Value scratch[32];
-    LogSumExp::Value value = LogSumExp::identity();
-    for_parts<T>(columns, [&](int start)
+    __shared__ float scratch[32];
+    LogSumExp::Value all = LogSumExp::identity();
+    if (is_long<T>(columns))
     {
-        part.load(line + start, columns - start, minus_infinity());
-        LogSumExp::Value mine = LogSumExp::identity();
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
-            mine.max = Max::join(mine.max, part.v[i]);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
-            mine.sum += LogSumExp::scale(part.v[i], mine.max);
-        value = LogSumExp::join(value, mine);
-    });
-    return row_reduce<LogSumExp>(value, scratch);
+        for_parts<T>(columns, [&](int start)
+        {
+            part.load(line + start, columns - start, minus_infinity());
+            LogSumExp::Value mine = LogSumExp::identity();
+            part.for_values(columns - start, [&](int i) { mine.max = Max::join(mine.max, part.v[i]); });
+            part.for_values(columns - start, [&](int i) { mine.sum += LogSumExp::scale(part.v[i], mine.max); });
+            all = LogSumExp::join(all, mine);
+        });
+        float max = row_reduce<Max>(all.max, scratch);
+        all = {max, all.sum * LogSumExp::scale(all.max, max)};
+    }
+    else
+    {
+        part.load(line, columns, minus_infinity());
+        part.for_values(columns, [&](int i) { all.max = Max::join(all.max, part.v[i]); });
+        all.max = row_reduce<Max>(all.max, scratch);
+        part.for_values(columns, [&](int i)
+        {
+            float e = LogSumExp::scale(part.v[i], all.max);
+            all.sum += e;
+            if (Keep)
+                part.v[i] = e;
+        });
+    }
+    return {all.max, row_reduce<Sum>(all.sum, scratch)};
 }
 
-// y = f(x) of every element of a row whose sums are known: f is given the value and its column.
+// Whether the part holds the row's exponentials. Not those of rows with an infinite maximum either: exp(x - max) is NaN there where the
+// sum has counted a 1.
+template <class T>
+__device__ __forceinline__ bool are_kept(int columns, float max)
+{
+    return !is_long<T>(columns) && max - max == 0;
+}
+
+// y = f(x) of every element of a row whose sums are known: f is given the value and its column. x is read where the part holds it no more.
 template <class T, class Function>
-__device__ __forceinline__ void map_row(const T* x, T* y, int columns, RowPart<T>& part, Function f)
+__device__ __forceinline__ void map_row(const T* x, T* y, int columns, RowPart<T>& part, bool read, Function f)
 {
     for_parts<T>(columns, [&](int start)
     {
-        if (is_long<T>(columns))
+        if (read)
             part.load(x + start, columns - start, 0);
-#pragma unroll
-        for (int i = 0; i < part.count; i++)
-            part.v[i] = f(part.v[i], start + part.column(i));
+        part.for_values(columns - start, [&](int i) { part.v[i] = f(part.v[i], start + part.column(i)); });
         part.store(y + start, columns - start);
     });
 }
@@ -71,12 +93,14 @@ __device__ __forceinline__ void softmax_forward(int rows, int columns, const T* 
     size_t row = row_index(), first = row * columns;
     columns = row < rows ? columns : 0;
     RowPart<T> part;
-    LogSumExp::Value all = row_log_sum_exp(x + first, columns, part);
+    LogSumExp::Value all = row_log_sum_exp<!Log>(x + first, columns, part);
     float scale = 1 / all.sum, log_sum = Log ? logf(all.sum) : 0;
-    map_row(x + first, y + first, columns, part, [&](float value, int)
-    {
-        return Log ? value - all.max - log_sum : expf(value - all.max) * scale;
-    });
+    if (Log)
+        map_row(x + first, y + first, columns, part, is_long<T>(columns), [&](float value, int) { return value - all.max - log_sum; });
+    else if (are_kept<T>(columns, all.max))
+        map_row(x + first, y + first, columns, part, false, [&](float value, int) { return value * scale; });
+    else
+        map_row(x + first, y + first, columns, part, true, [&](float value, int) { return expf(value - all.max) * scale; });
 }
 
 // gx = y (gy - sum(gy y)) from y = softmax(x), or gx = gy - exp(y) sum(gy) from its logarithm. Rounded to bfloat16, y no longer adds up
@@ -94,12 +118,11 @@ __device__ __forceinline__ void softmax_grad(
     {
         output.load(y + first + start, columns - start, 0);
         gradient.load(gy + first + start, columns - start, 0);
-#pragma unroll
-        for (int i = 0; i < output.count; i++)
+        output.for_values(columns - start, [&](int i)
         {
             sum = Log ? sum + gradient.v[i] : fmaf(gradient.v[i], output.v[i], sum);
             total += output.v[i];
-        }
+        });
     });
     sum = row_reduce<Sum>(sum, scratch);
     if (!Log)
@@ -111,11 +134,10 @@ __device__ __forceinline__ void softmax_grad(
             output.load(y + first + start, columns - start, 0);
             gradient.load(gy + first + start, columns - start, 0);
         }
-#pragma unroll
-        for (int i = 0; i < output.count; i++)
+        output.for_values(columns - start, [&](int i)
         {
             output.v[i] = Log ? gradient.v[i] - expf(output.v[i]) * sum : output.v[i] * (gradient.v[i] - sum);
-        }
+        });
         output.store(gx + first + start, columns - start);
     });
 }
@@ -127,7 +149,7 @@ __device__ __forceinline__ void cross_entropy(
 {
     size_t row = row_index(), first = row * columns;
     RowPart<T> part;
-    LogSumExp::Value all = row_log_sum_exp(logits + first, row < rows ? columns : 0, part);
+    LogSumExp::Value all = row_log_sum_exp<false>(logits + first, row < rows ? columns : 0, part);
     if (threadIdx.x == 0 && row < rows)
         losses[row] = logf(all.sum) + (all.max - to_float(logits[first + labels[row]]));
 }
@@ -142,13 +164,24 @@ __device__ __forceinline__ void cross_entropy_grad(
     bool exists = row < rows;
     columns = exists ? columns : 0;
     RowPart<T> part;
-    LogSumExp::Value all = row_log_sum_exp(logits + first, columns, part);
+    LogSumExp::Value all = row_log_sum_exp<true>(logits + first, columns, part);
     float gradient = exists ? g_losses[row] : 0, scale = 1 / all.sum;
     int label = exists ? labels[row] : 0;
-    map_row(logits + first, g_logits + first, columns, part, [&](float value, int column)
+    auto minus_one_hot = [&](float probability, int column) { return gradient * (probability - (column == label ? 1 : 0)); };
+    if (are_kept<T>(columns, all.max))
     {
-        return gradient * (expf(value - all.max) * scale - (column == label ? 1 : 0));
-    });
+        map_row(logits + first, g_logits + first, columns, part, false, [&](float value, int column)
+        {
+            return minus_one_hot(value * scale, column);
+        });
+    }
+    else
+    {
+        map_row(logits + first, g_logits + first, columns, part, true, [&](float value, int column)
+        {
+            return minus_one_hot(expf(value - all.max) * scale, column);
+        });
+    }
 }
 
 #define KERNELS(suffix, T) \
@@ -172,7 +205,7 @@ __device__ __forceinline__ void cross_entropy_grad(
     { \
         softmax_grad<T, true>(rows, columns, y, gy, gx); \
     } \
-    extern "C" __global__ void __launch_bounds__(512) softmax_cross_entropy_##suffix( \
+    extern "C" __global__ void __launch_bounds__(512, 2) softmax_cross_entropy_##suffix( \
         int rows, int columns, const T* __restrict__ logits, const int* __restrict__ labels, float* __restrict__ losses) \
     { \
         cross_entropy<T>(rows, columns, logits, labels, losses); \

@@ -60,6 +60,7 @@ internal sealed class KernelTraffic : IDisposable
                 long best = counts.SharedRequests + (isWords ? 0 : counts.SharedBytes / 128);
                 moved.SharedRequests += counts.SharedRequests;
                 moved.Flops += counts.Flops;
+                moved.Instructions += 32 * counts.WarpExecutions;
                 moved.BankConflicts += Math.Max(0, counts.SharedPasses - best);
             }
         }
@@ -72,6 +73,10 @@ internal sealed class KernelTraffic : IDisposable
     internal struct Moved
     {
         public long Launches, Blocks, Warps, SharedRequests, BankConflicts, Flops;
+
+        /// <summary>A warp's instruction counts for its 32 lanes, whether they take part or not: so it is issued.</summary>
+        public long Instructions;
+
         public Direction Loads, Stores;
 
         public readonly long Bytes => Loads.Bytes + Stores.Bytes;
@@ -84,6 +89,7 @@ internal sealed class KernelTraffic : IDisposable
             SharedRequests += other.SharedRequests;
             BankConflicts += other.BankConflicts;
             Flops += other.Flops;
+            Instructions += other.Instructions;
             Loads.Add(other.Loads);
             Stores.Add(other.Stores);
         }

@@ -156,6 +156,22 @@ public class PointwiseKernelTests
         Assert.Equal(36 * n, Run(inOne.Random(n), inOne, together)["adamw"].Bytes);
     }
 
+    /// <summary>Rows of more blocks than the second axis of a grid has, which is 65,535.</summary>
+    [SkippableFact]
+    public void TheGradientOfAVeryWideTableIsLaunched()
+    {
+        using var traffic = new KernelTraffic();
+        var device = traffic.Device;
+        int wide = 65535 * 128 + 1;
+        Storage index = device.Allocate(DType.Int32, 1), gy = device.Allocate(DType.Float32, wide), gx = device.Allocate(DType.Float32, wide);
+        device.Upload([0], index);
+        device.Fill(gy, 3);
+        device.EmbeddingGrad(new GatherGeometry(1, 1, wide, 1), gy, index, gx);
+        var y = new float[wide];
+        device.Download(gx, y);
+        Assert.Equal(-1, Array.FindIndex(y, value => value != 3));
+    }
+
     private static void Compare(DType type, int offset, int terms, Func<KernelArrays, Dictionary<string, double[]>> run)
     {
         var arrays = new KernelArrays(Emulated.Plain.Device, type, offset);

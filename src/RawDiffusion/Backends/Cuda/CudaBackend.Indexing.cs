@@ -25,7 +25,7 @@ public partial class CudaBackend
         bool packed = IsPackedAlong(g.Inner, gy, gx);
         int threads = packed ? g.Inner / PackSize(gx.DType) : g.Inner;
         _kernels[s_embeddingGrad[packed], gx.DType].Launch(
-            (g.Rows, CeilDiv(threads, EmbeddingGradBlock)), EmbeddingGradBlock, 0, g.Inner, g.Count, P(gy), P(index), P(gx));
+            checked(g.Rows * CeilDiv(threads, EmbeddingGradBlock)), EmbeddingGradBlock, 0, g.Inner, g.Count, P(gy), P(index), P(gx));
     }
 
     public override void Gather(in GatherGeometry g, Storage x, Storage index, Storage y) =>

@@ -43,7 +43,6 @@ public partial class CudaBackend
                 g, (CeilDiv(g.Columns, WarpSize), parts), (WarpSize, 8), 0,
                 CeilDiv(g.Rows, parts), P(x), P(mean), P(rstd), P(gy), partial.Pointer);
         }
-        SumParts(parts, g.Columns, partial.Pointer, P(gBeta));
-        SumParts(parts, g.Columns, partial.Pointer + (long)count * sizeof(float), P(gGamma));
+        SumTwo(parts, g.Columns, partial.Pointer, gBeta, gGamma);
     }
 }

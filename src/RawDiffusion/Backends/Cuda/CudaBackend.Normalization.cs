@@ -63,8 +63,7 @@ public partial class CudaBackend
         using var sums = Scratch(2L * count);
         if (count > 0)
             GroupNormGradients(g, silu, x, gamma, beta, mean, rstd, gy, sums.Pointer, gx);
-        SumSamples(g, sums.Pointer, gBeta);
-        SumSamples(g, sums.Pointer + (long)count * sizeof(float), gGamma);
+        SumTwo(g.Batch, g.Channels, sums.Pointer, gBeta, gGamma);
     }
 
     /// <summary>gx, and sums[0 and 1][Batch, Channels] as <c>groupnorm.cu</c> defines them.</summary>
@@ -107,9 +106,6 @@ public partial class CudaBackend
                 break;
         }
     }
-
-    /// <summary>y[Channels] = the sums of sums[Batch, Channels] over the samples.</summary>
-    private void SumSamples(in GroupNormGeometry g, DevicePointer sums, Storage y) => SumParts(g.Batch, g.Channels, sums, P(y));
 
     /// <summary>The rung that was asked for, or the best one that can.</summary>
     /// <exception cref="NotSupportedException">The one that was asked for cannot.</exception>

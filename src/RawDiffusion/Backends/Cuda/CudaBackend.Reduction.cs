@@ -29,6 +29,7 @@ public partial class CudaBackend
         })),
     ];
 
+    private static readonly PackedSlots s_sumTwo = new("reduction.cu", "reduction_sum_two");
     private static readonly KernelSlot s_argMaxRows = new("reduction.cu", "reduction_argmax_rows");
     private static readonly KernelSlot s_argMaxColumns = new("reduction.cu", "reduction_argmax_columns");
 
@@ -58,11 +59,12 @@ public partial class CudaBackend
             LaunchElements(_kernels[s_argMaxColumns, x.DType], results, results, g.Reduce, g.Inner, P(x), P(y));
     }
 
-    /// <summary>y[columns] = the sums of the columns of x[rows, columns] in float32, both in scratch memory; rows are few.</summary>
-    private void SumParts(int rows, int columns, DevicePointer x, DevicePointer y)
+    /// <summary>The sums of the columns of two arrays of few rows, x[2, rows, columns] in float32, in one launch.</summary>
+    private void SumTwo(int rows, int columns, DevicePointer x, Storage first, Storage second)
     {
-        var g = new ReduceGeometry(1, rows, columns);
-        Reduce(ReduceOp.Sum, g, ReduceCut.Whole(g, DType.Float32), x, DType.Float32, y, DType.Float32);
+        var cut = ReduceCut.OfColumns(new ReduceGeometry(2, rows, columns), DType.Float32);
+        _kernels[s_sumTwo[cut.Width > 1]].Launch(
+            checked(2 * CeilDiv(columns / cut.Width, cut.Block.X)), cut.Block, 0, rows, columns, x, P(first), P(second));
     }
 
     /// <summary>y[Outer, chunks, Inner] from the chunks of the middle axis.</summary>
@@ -114,10 +116,12 @@ public partial class CudaBackend
         }
 
         /// <summary>The axis in one piece.</summary>
-        public static ReduceCut Whole(in ReduceGeometry g, DType type)
+        public static ReduceCut Whole(in ReduceGeometry g, DType type) =>
+            g.Inner == 1 ? new ReduceCut(RowBlock(g.Reduce, type), 1, 1, Math.Max(1, g.Reduce)) : OfColumns(g, type);
+
+        /// <summary>The same, of columns even where there is one.</summary>
+        public static ReduceCut OfColumns(in ReduceGeometry g, DType type)
         {
-            if (g.Inner == 1)
-                return new ReduceCut(RowBlock(g.Reduce, type), 1, 1, Math.Max(1, g.Reduce));
             int width = g.Inner % PackSize(type) == 0 ? PackSize(type) : 1;
             // A warp beside each other where there are so many columns, then threads for the rows, and what is left for columns again.
             int columns = PowerOfTwo(Math.Min(BlockSize, g.Inner / width));

@@ -13,6 +13,9 @@ public partial class CudaBackend
     /// <summary>Threads of a block whose warps have rows of their own, and of the largest block that shares a row.</summary>
     private const int RowsBlock = 128, LongRowBlock = 512;
 
+    /// <summary>Lanes that read 128 bytes together.</summary>
+    private const int LineLanes = 8;
+
     /// <summary>Columns of the longest row that registers hold.</summary>
     private const int LongestHeldRow = LongRowBlock * RowValues;
 
@@ -20,14 +23,14 @@ public partial class CudaBackend
     private static int PackSize(DType type) => 16 / type.Size();
 
     /// <summary>
-    /// The threads that share a row (x) and the rows of a block (y): a lane for each pack up to a warp, then up to <see cref="RowValues"/>
-    /// for each lane, then several warps.
+    /// The threads that share a row (x) and the rows of a block (y): a lane for each pack up to a line of the cache, then up to
+    /// <see cref="RowValues"/> for each lane, since what joins lanes is the same however little they hold, then a warp, then several.
     /// </summary>
     private static Dim3 RowBlock(int columns, DType type)
     {
         if (columns > WarpSize * RowValues)
             return Math.Min(LongRowBlock, CeilDiv(columns, WarpSize * RowValues) * WarpSize);
-        int lanes = Math.Min(WarpSize, PowerOfTwo(CeilDiv(columns, PackSize(type))));
+        int lanes = Math.Max(Math.Min(LineLanes, PowerOfTwo(CeilDiv(columns, PackSize(type)))), PowerOfTwo(CeilDiv(columns, RowValues)));
         return (lanes, RowsBlock / lanes);
     }
 
