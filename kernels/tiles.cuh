@@ -79,8 +79,13 @@ __device__ __forceinline__ void multiply_tile(
     for (int i = 0; i < StageB::each; i++)
         lines_b[i] = b.line(place.column + StageB::line_of(i));
 
-    int row = threadIdx.x / (Shape::Columns / thread_tile) * thread_tile;
-    int column = threadIdx.x % (Shape::Columns / thread_tile) * thread_tile;
+    // A warp's lanes are about as many down as across, i and i ^ 1 have the same columns, and i and i ^ 2 the same rows: a GPU then reads
+    // shared memory for half a warp in a pass (see matmul_simt.cu), and different numbers are few.
+    constexpr int threads_across = Shape::Columns / thread_tile, lanes_across = threads_across < 8 ? threads_across : 8;
+    constexpr int lanes_down = 32 / lanes_across, warps_across = threads_across / lanes_across;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int row = (warp / warps_across * lanes_down + lane / (2 * lanes_across) * 2 + lane % 2) * thread_tile;
+    int column = (warp % warps_across * lanes_across + lane / 2 % lanes_across) * thread_tile;
     float sum[thread_tile][thread_tile] = {};
     for (int depth = depth_begin; depth < depth_end; depth += tile_depth)
     {
