@@ -68,7 +68,14 @@ internal sealed class KernelTraffic : IDisposable
     }
 
     /// <summary>The names of the kernels that were launched.</summary>
-    public string[] Launched => [.. _driver.Counters.Where(each => each.Launches > 0).Select(each => each.Kernel.Name).Order(StringComparer.Ordinal)];
+    public string[] Launched
+    {
+        get
+        {
+            Device.Synchronize();
+            return [.. _driver.Counters.Where(each => each.Launches > 0).Select(each => each.Kernel.Name).Order(StringComparer.Ordinal)];
+        }
+    }
 
     internal struct Moved
     {

@@ -25,6 +25,8 @@ internal static class TrafficSamples
         ("reductions of rows", () => new RowKernelTests().ReductionsReadOnceIn16Bytes(DType.BFloat16, 64, 4096, 1)),
         .. Of(type => ($"permute {type}", () => new ShapingKernelTests().ATiledPermuteReadsAndWritesWholeSectorsWithoutBankConflicts(type))),
         .. Of(type => ($"runs {type}", () => new ShapingKernelTests().RunsOfWhole16BytesAreMovedIn16Bytes(type))),
+        .. MatMulTrafficTests.Tiles.Select(tile =>
+            ($"product {tile[0]} {tile[1]}", (Action)(() => new MatMulTrafficTests().ATileLoadsItsFactorsOnce((string)tile[0], (int)tile[1])))),
         ("group norm float32", () => new GroupNormKernelTests().EachRungMovesLessThanTheOneBefore(DType.Float32, 1024, 64, 16)),
         ("group norm bfloat16", () => new GroupNormKernelTests().EachRungMovesLessThanTheOneBefore(DType.BFloat16, 512, 64, 16)),
     ];
