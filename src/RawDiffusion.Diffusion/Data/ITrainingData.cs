@@ -57,16 +57,17 @@ public interface ITrainingData
 public static class TrainingData
 {
     /// <summary>Samples first, first + 1, ... of the stream of a seed, in a batch of their own; see <see cref="ITrainingData.Fill"/>.</summary>
+    /// <param name="labelDevice">Where labels and attributes go, where that is another device.</param>
     /// <exception cref="ArgumentOutOfRangeException">A negative number.</exception>
-    public static Batch Draw(this ITrainingData data, long first, int count, ulong seed, Backend? device = null)
+    public static Batch Draw(this ITrainingData data, long first, int count, ulong seed, Backend? device = null, Backend? labelDevice = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         int kinds = data.LabelKinds.Count;
         var batch = new Batch(
             Tensor.Empty(data.SampleShape.Prepend(count), device),
-            kinds > 0 ? Tensor.EmptyInt32([count], device) : null,
-            kinds > 1 ? Tensor.EmptyInt32([count, kinds], device) : null);
+            kinds > 0 ? Tensor.EmptyInt32([count], labelDevice ?? device) : null,
+            kinds > 1 ? Tensor.EmptyInt32([count, kinds], labelDevice ?? device) : null);
         data.Fill(batch, first, seed);
         return batch;
     }

@@ -42,18 +42,25 @@ public sealed class LabelTable
     /// <exception cref="ArgumentException">There are not K values for each, or one is none of its kind.</exception>
     public Tensor Indices(ReadOnlySpan<int> values, Backend? device = null)
     {
+        int[] rows = values.ToArray();
+        ToRows(rows);
+        int n = values.Length / Kinds;
+        return Tensor.From(rows, Kinds == 1 ? [n] : [n, Kinds], device);
+    }
+
+    /// <summary>Replaces values by their rows of the table.</summary>
+    /// <inheritdoc cref="Indices"/>
+    public void ToRows(Span<int> values)
+    {
         if (values.Length % Kinds != 0)
             throw new ArgumentException($"LabelTable: {values.Length} values are not {Kinds} for each sample.");
-        int[] rows = new int[values.Length];
-        for (int i = 0; i < rows.Length; i++)
+        for (int i = 0; i < values.Length; i++)
         {
             int kind = i % Kinds, value = values[i] == NotTold ? _sizes[kind] : values[i];
             if (value < 0 || value > _sizes[kind] || value == _sizes[kind] && values[i] != NotTold)
                 throw new ArgumentException($"LabelTable: label {values[i]} of kind {kind} is not in [0, {_sizes[kind] - 1}].");
-            rows[i] = _first[kind] + value;
+            values[i] = _first[kind] + value;
         }
-        int n = values.Length / Kinds;
-        return Tensor.From(rows, Kinds == 1 ? [n] : [n, Kinds], device);
     }
 
     /// <summary>
@@ -67,14 +74,16 @@ public sealed class LabelTable
         if (values.Length % Kinds != 0 || chance is not (>= 0 and <= 1))
             throw new ArgumentException($"LabelTable: of {Kinds} labels for each sample some are left out by a chance in [0, 1], not of {values.Length} by {chance}.");
         int n = values.Length / Kinds, draws = Kinds == 1 ? 1 : Kinds + 1;
-        float[] drawn = Tensor.Rand(generator, [n * draws], device: Device.Cpu).ToArray();
+        var drawn = generator.Next(n * draws);
         for (int i = 0; i < values.Length; i++)
         {
             var (sample, kind) = Math.DivRem(i, Kinds);
             // The first number of a sample is for all its labels.
-            bool all = drawn[sample * draws] < chance, one = draws > 1 && drawn[sample * draws + 1 + kind] < chance;
-            if (all || one)
+            if (IsDrawn(sample * draws) || draws > 1 && IsDrawn(sample * draws + 1 + kind))
                 values[i] = NotTold;
         }
+
+        // As Tensor.Rand makes numbers of [0, 1): of the upper 24 bits.
+        bool IsDrawn(int number) => (Philox.Element(drawn, number) >> 8) / (double)(1 << 24) < chance;
     }
 }

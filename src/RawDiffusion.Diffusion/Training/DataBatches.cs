@@ -9,8 +9,12 @@ namespace RawDiffusion.Diffusion.Training;
 /// <see cref="BatchSource"/> of a training.
 /// </summary>
 /// <param name="seed">Of the order of the samples.</param>
-/// <param name="objective">What is learned from the samples it is given, whose contents are replaced from step to step.</param>
-public sealed class DataBatches(ITrainingData data, ulong seed, Backend device, Func<Batch, TrainingBatch> objective)
+/// <param name="objective">
+/// What is learned from the samples it is given, whose contents are replaced from step to step. With <paramref name="told"/> their labels are
+/// what that makes of them.
+/// </param>
+/// <param name="told">Makes of labels what a network is told; null where they are left as they are.</param>
+public sealed class DataBatches(ITrainingData data, ulong seed, Backend device, Func<Batch, TrainingBatch> objective, ToldLabels? told = null)
 {
     private Batch _samples;
     private TrainingBatch? _batch;
@@ -20,12 +24,14 @@ public sealed class DataBatches(ITrainingData data, ulong seed, Backend device, 
     {
         if (_batch is null || _samples.X.Shape[0] != count)
         {
-            _samples = Kept(data.Draw(first, count, seed, device));
-            _batch = objective(_samples).KeepForever();
+            // Labels of which something is made are looked at on the host, which must not wait for the device.
+            _samples = Kept(data.Draw(first, count, seed, device, told is null ? device : RawDiffusion.Device.Cpu));
+            _batch = objective(told is null ? _samples : new Batch(_samples.X, told.Of(_samples))).KeepForever();
         }
         else
         {
             data.Fill(_samples, first, seed);
+            told?.Of(_samples);
             _batch.Redraw();
         }
         return _batch;

@@ -116,15 +116,10 @@ public sealed class DiffusionRun
             var earlier = resumed ? _config.History : [];
             _folder.WriteConfig(_config with { History = [.. earlier, RunStart.Now(state.Step) with { Fused = fused is not null }] });
         }
-        BatchSource batches = _model.Labels is null
-            ? new DataBatches(_data, _config.Seed, _device, samples => objective.Batch(samples.X, null)).Next
-            : (first, count) =>
-            {
-                // Labels are looked at on their way, which must not wait for the device.
-                var batch = _data.Draw(first, count, _config.Seed, Device.Cpu);
-                return objective.Batch(batch.X.To(_device), Told(batch, labelDropout));
-            };
-        var end = session.Train(batches, _reporter, stop, () => Preview(state), fused);
+        var told = _model.Labels is { } table ? new ToldLabels(table, training.LabelDropout, labelDropout, _device) : null;
+        var batches = new DataBatches(
+            _data, _config.Seed, _device, samples => objective.Batch(samples.X, told is null ? null : samples.Labels), told);
+        var end = session.Train(batches.Next, _reporter, stop, () => Preview(state), fused);
         if (end == TrainingEnd.Stopped)
             return new RunOutcome(end, _folder.Path, state.Step, []);
         try
@@ -136,15 +131,6 @@ public sealed class DiffusionRun
             // The training is complete and saved; whoever goes on with the run begins with the sampling.
             return new RunOutcome(TrainingEnd.Stopped, _folder.Path, state.Step, []);
         }
-    }
-
-    /// <summary>What the network is told of a batch: its labels, but for a share of them.</summary>
-    private Tensor Told(Batch batch, Generator generator)
-    {
-        var table = _model.Labels!;
-        int[] values = (table.Kinds == 1 ? batch.Labels! : batch.Attributes!).ToInt32Array();
-        table.Drop(values, _config.Training.LabelDropout, generator);
-        return table.Indices(values, _device);
     }
 
     /// <summary>Samples of the present average, always from the same noise, so that the pictures of a run can be compared.</summary>

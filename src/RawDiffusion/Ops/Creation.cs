@@ -83,6 +83,14 @@ public partial class Tensor
         return values;
     }
 
+    /// <summary>The values of an Int32 tensor, row-major, in memory that is there already. Waits for the device.</summary>
+    /// <exception cref="ArgumentException">The memory is for another number of values, or the tensor is not Int32.</exception>
+    public void CopyTo(Span<int> values)
+    {
+        ExpectCount(values.Length, Shape);
+        Device.Download(ExpectInt32("copyTo").Storage, values);
+    }
+
     /// <summary>The one value of a tensor with one element.</summary>
     public double Item()
     {

@@ -89,15 +89,22 @@ public sealed class IdleGpuTests : IDisposable
     }
 
     /// <summary>Images are gathered on the device: what is sent are their indices, which nobody reads back.</summary>
-    [SkippableFact]
-    public void A_warm_step_of_images_allocates_nothing()
+    [SkippableTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_warm_step_of_images_allocates_nothing(bool conditional)
     {
         TestNvrtc.Require();
         const int Size = 8, Count = 5000;
         var config = Presets.Find("mnist").Config.With(TinyRun.Json("""{ "model": { "unet2d": { "dropout": 0.1 } } }"""));
-        var images = new LabelledImages(new byte[Count * Size * Size], new byte[Count], Size, Size, channels: 1, classes: 1);
-        var data = new ImageData("black", new LabelKind("class", ["black"]), images, images);
-        config = config with { Data = config.Data with { Shape = [Size, Size, 1], StandardDeviation = 1 } };
+        var images = new LabelledImages(new byte[Count * Size * Size], new byte[Count], Size, Size, channels: 1, classes: 2);
+        var kind = new LabelKind("class", ["black", "white"]);
+        var data = new ImageData("black", kind, images, images);
+        config = config with
+        {
+            Data = config.Data with { Shape = [Size, Size, 1], StandardDeviation = 1, Classes = 2 },
+            Model = config.Model with { Conditional = conditional },
+        };
         var model = DiffusionModel.Create(config with { Model = DiffusionModel.Fit(config) }, _device.Value);
         ExpectNothing(config.Training with { Batch = 4 }, model, data);
     }
@@ -108,7 +115,8 @@ public sealed class IdleGpuTests : IDisposable
         var noise = new Generator(2);
         var state = TrainingState.New(model.Network, model.Files, training, [.. model.Generators, ("noise", noise)]);
         var objective = new TrainingObjective(training, model, noise, _device.Value);
-        var batches = new DataBatches(data, 0, _device.Value, samples => objective.Batch(samples.X, null));
+        var told = model.Labels is { } table ? new ToldLabels(table, 0.2, new Generator(3), _device.Value) : null;
+        var batches = new DataBatches(data, 0, _device.Value, samples => objective.Batch(samples.X, told is null ? null : samples.Labels), told);
         using var trainer = new Trainer(state, training, batches.Next);
         // Until every piece of the pinned memory that inputs are sent from is there: three of 4 MB, and 6 to 36 KB of inputs a step.
         for (int i = 0; i < 2205; i++)
