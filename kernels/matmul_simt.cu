@@ -9,8 +9,9 @@
 // Limit      multiply-adds. At each k a thread reads 8 + 8 numbers in four instructions for 64 multiply-adds: 1 byte of shared memory for
 //            each. A warp's four reads take 16 passes over the banks, a quarter of a warp in each, and its 64 multiply-adds 16 cycles of a
 //            multiprocessor with 128 lanes: shared memory would be no wider than the arithmetic. A GPU answers two quarters in one pass
-//            where lanes i and i ^ 1, or i and i ^ 2, read the same (from compute capability 7.0 on, by NVIDIA's word on its forum); the
-//            lanes are placed so that all four reads are of that kind, which leaves 8. The emulator joins no quarters and counts 16.
+//            where lanes i and i ^ 1, or i and i ^ 2, read the same (NVIDIA says so of 7.0 to 7.5 on its forum; later ones are still to be
+//            measured); the lanes are placed so that all four reads are of that kind, which leaves 8. The emulator joins no quarters and
+//            counts 16.
 
 #include "matmul.cuh"
 #include "tensorcore.cuh"

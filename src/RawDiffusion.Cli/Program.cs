@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using RawDiffusion.Cli.Commands;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Verification;
 
 namespace RawDiffusion.Cli;
 
@@ -57,7 +58,8 @@ public static class Program
         if (parsed.UnmatchedTokens.Count > 0 && command.Subcommands.Count > 0)
         {
             string kind = command.Name == "train" ? "preset" : "command";
-            return $"unknown {kind} '{parsed.UnmatchedTokens[0]}'; there are: {Names(command)}";
+            string given = parsed.UnmatchedTokens[0];
+            return $"unknown {kind} '{given}'; {NearestName.Hint(given, Visible(command))}there are: {Names(command)}";
         }
         if (command.Subcommands.Count > 0)
             return $"{(command.Parents.Any() ? $"{command.Name} needs a command" : "a command is needed")}: {Names(command)} (--help tells more)";
@@ -66,26 +68,13 @@ public static class Program
         return InPlainWords(parsed.Errors[0].Message.TrimEnd('.'));
     }
 
-    /// <summary>The option that a mistyped one is nearest to, where it is near: up to a third of its letters may be wrong.</summary>
+    /// <summary>The option that a mistyped one is nearest to, where one is near.</summary>
     private static string NearestOption(Command command, string given)
     {
-        string wanted = given.Split('=')[0];
-        string? nearest = command.Options.Select(option => option.Name).MinBy(name => Distance(wanted, name));
-        return nearest is not null && given.StartsWith("--", StringComparison.Ordinal) && 3 * Distance(wanted, nearest) <= nearest.Length ? $"; did you mean {nearest}?" : "";
-    }
-
-    /// <summary>How many letters have to be put in, taken out or replaced to make one word of another (Levenshtein 1966).</summary>
-    private static int Distance(string from, string to)
-    {
-        int[] row = [.. Enumerable.Range(0, to.Length + 1)];
-        for (int i = 1; i <= from.Length; i++)
-        {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= to.Length; j++)
-                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (from[i - 1] == to[j - 1] ? 0 : 1)));
-        }
-        return row[^1];
+        const string Prefix = "--";
+        return given.StartsWith(Prefix, StringComparison.Ordinal)
+            && NearestName.Of(given[Prefix.Length..].Split('=')[0], command.Options.Select(option => option.Name[Prefix.Length..])) is { } nearest
+            ? $"; did you mean {Prefix}{nearest}?" : "";
     }
 
     /// <summary>Says what was expected instead of naming a type of .NET.</summary>
@@ -97,5 +86,7 @@ public static class Program
         .Replace(" as expected type 'System.Int64'", ": a whole number was expected")
         .Replace(" as expected type 'System.Nullable`1[System.UInt64]'", ": a whole number from 0 on was expected");
 
-    private static string Names(Command command) => string.Join(", ", command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name));
+    private static string Names(Command command) => string.Join(", ", Visible(command));
+
+    private static IEnumerable<string> Visible(Command command) => command.Subcommands.Where(c => !c.Hidden).Select(c => c.Name);
 }

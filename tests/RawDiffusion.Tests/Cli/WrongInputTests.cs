@@ -7,9 +7,9 @@ namespace RawDiffusion.Tests.Cli;
 public class WrongInputTests
 {
     [Theory]
-    [InlineData("train eight-gausians", "unknown preset 'eight-gausians'; there are: eight-gaussians, two-moons, checkerboard, ")]
+    [InlineData("train eight-gausians", "unknown preset 'eight-gausians'; did you mean eight-gaussians? there are: eight-gaussians, two-moons, checkerboard, ")]
     [InlineData("train", "train needs a preset: eight-gaussians, two-moons, checkerboard, ")]
-    [InlineData("trian", "unknown command 'trian'; there are: train, sample, evaluate, inpaint, interpolate, edit, inspect, data, study, verify, bench, kernels, doctor")]
+    [InlineData("trian", "unknown command 'trian'; did you mean train? there are: train, sample, evaluate, inpaint, interpolate, edit, inspect, data, study, verify, bench, kernels, doctor")]
     [InlineData("", "a command is needed: train, sample, evaluate, inpaint, interpolate, edit, inspect, data, study, verify, bench, kernels, doctor")]
     [InlineData("train eight-gaussians --stpes 5", "unknown option '--stpes' for eight-gaussians; did you mean --steps? (--help lists them)")]
     [InlineData("train eight-gaussians --wonder 5", "unknown option '--wonder' for eight-gaussians (--help lists them)")]

@@ -15,6 +15,7 @@ public class NearestNameTests
     [InlineData("conv", "conv2d")]
     [InlineData("conv2dgradinputs", "conv2dGradInput")]
     [InlineData("summ", "sum")]
+    [InlineData("usm", "sum")]
     [InlineData("dance", null)]
     [InlineData("x", null)]
     [InlineData("", null)]
