@@ -64,7 +64,6 @@ internal static class BenchCommand
                 throw new ArgumentException($"unknown format '{kind}'; there are: table, {string.Join(", ", s_formats.Keys)}");
             if (parsed.GetValue(seconds) is not (>= 0 and <= 3600))
                 throw new ArgumentException("--seconds must be from 0 to 3600");
-            PrepareFolder(parsed.GetValue(folder));
             OutputFiles.ExpectFree([.. s_files.Select(file => parsed.GetValue(folder) is { } to && Directory.Exists(to) ? Path.Combine(to, file.File) : null)]);
             var cases = Select(parsed.GetValue(operations) ?? [], [.. (parsed.GetValue(shapes) ?? []).Distinct()]);
             string[] variants = CheckRungs(parsed.GetValue(rungs) ?? []);
@@ -73,6 +72,7 @@ internal static class BenchCommand
             var plan = new BenchPlan([.. cases.SelectMany(each => Cases(each, target.CountsOnly))], variants, wanted.Length > 0 ? wanted : target.Device.Precisions);
             foreach (var precision in plan.Precisions.Except(target.Device.Precisions))
                 throw new ArgumentException($"the {target.Device.Name} device does not compute in {precision.Name()}; it does in {string.Join(", ", target.Device.Precisions.Select(p => p.Name()))}");
+            PrepareFolder(parsed.GetValue(folder));
             var facts = Facts(target, parsed.Tokens.Select(token => token.Value));
             using var signals = new StopSignals(Console.Error);
             var report = Run(target, plan, facts, kind == "table" ? ConsoleReporter.ForStandardOutput() : new PlainReporter(Console.Error), signals.Token);

@@ -70,6 +70,14 @@ public class BenchTests : IDisposable
         }
     }
 
+    [Fact]
+    public void A_command_line_that_is_refused_leaves_no_folder()
+    {
+        using var process = CliProcess.Start("bench", "matmul", "--device", "cpu", "--precision", "bf16", "--out", _folder);
+        Assert.Equal(2, process.Finish().ExitCode);
+        Assert.False(Directory.Exists(_folder));
+    }
+
     /// <summary>A shape or a precision that is named twice is measured once.</summary>
     [Fact]
     public void Nothing_is_measured_twice()
