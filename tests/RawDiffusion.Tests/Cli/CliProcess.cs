@@ -11,21 +11,24 @@ internal sealed partial class CliProcess : IDisposable
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
 
     private readonly Process _process;
-    private readonly Task<string> _error;
+    private readonly TaskCompletionSource<string> _error = new();
+    private readonly TaskCompletionSource _answered = new();
     private readonly List<string> _output = [];
 
     private CliProcess(ProcessStartInfo info)
     {
         info.RedirectStandardOutput = info.RedirectStandardError = true;
         _process = Process.Start(info)!;
-        _error = ReadErrors();
+        // A thread of its own: those of the pool may all be busy with other tests, and an answer is to be seen at once.
+        new Thread(ReadErrors) { IsBackground = true, Name = "standard error" }.Start();
     }
 
     /// <summary>The lines read so far.</summary>
     public IReadOnlyList<string> Output => _output;
 
-    /// <summary>Completes when the process has answered a signal; cancelled when it ended without.</summary>
-    public TaskCompletionSource SignalAnswered { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    /// <summary>Waits until the process has answered a signal.</summary>
+    /// <exception cref="OperationCanceledException">It ended without.</exception>
+    public void WaitForAnswer() => _answered.Task.GetAwaiter().GetResult();
 
     /// <param name="arguments">What stands after <c>rawdiffusion</c>.</param>
     public static CliProcess Start(params string[] arguments) => new(new ProcessStartInfo(DotNet, [Dll, .. arguments]));
@@ -63,7 +66,7 @@ internal sealed partial class CliProcess : IDisposable
             if (line.StartsWith(start, StringComparison.Ordinal))
                 return;
         }
-        Assert.Fail($"no line '{start}...' came; standard error: {_error.Result}");
+        Assert.Fail($"no line '{start}...' came; standard error: {_error.Task.Result}");
     }
 
     /// <summary>Waits for the end.</summary>
@@ -72,13 +75,15 @@ internal sealed partial class CliProcess : IDisposable
         while (_process.StandardOutput.ReadLine() is { } line)
             _output.Add(line);
         Assert.True(_process.WaitForExit(s_patience), "the process does not end");
-        return (_process.ExitCode, _error.Result);
+        return (_process.ExitCode, _error.Task.Result);
     }
 
     public void Dispose()
     {
         if (!_process.HasExited)
             _process.Kill();
+        // The end of its errors, before the reading thread loses what it reads from.
+        _error.Task.Wait(s_patience);
         _process.Dispose();
     }
 
@@ -86,19 +91,18 @@ internal sealed partial class CliProcess : IDisposable
 
     private static string Dll => Path.Combine(AppContext.BaseDirectory, "RawDiffusion.Cli.dll");
 
-    private async Task<string> ReadErrors()
+    private void ReadErrors()
     {
         var lines = new List<string>();
-        // Not on the threads of the test runner, which may all be waiting for a process to end.
-        while (await _process.StandardError.ReadLineAsync().ConfigureAwait(false) is { } line)
+        while (_process.StandardError.ReadLine() is { } line)
         {
             lines.Add(line);
             if (line.StartsWith("stopping", StringComparison.Ordinal))
-                SignalAnswered.TrySetResult();
+                _answered.TrySetResult();
         }
         // A process that ended without an answer must not be waited for.
-        SignalAnswered.TrySetCanceled();
-        return string.Join('\n', lines);
+        _answered.TrySetCanceled();
+        _error.TrySetResult(string.Join('\n', lines));
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]
