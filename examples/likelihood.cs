@@ -38,8 +38,8 @@ Console.WriteLine($"by the flow, one random direction:      {estimated.LogLikeli
 //    deviation 0.1 want the larger where the noise is less than that, and many steps there.
 foreach (var (name, variance, grid) in new (string, ReverseVariance, Func<int, double[]>)[]
 {
-    ("equal steps, small variance", ReverseVariance.FixedSmall, TimeGrid.Uniform),
-    ("equal steps, large variance", ReverseVariance.FixedLarge, TimeGrid.Uniform),
+    ("equal steps, small variance", ReverseVariance.FixedSmall, n => TimeGrid.Uniform(process, n)),
+    ("equal steps, large variance", ReverseVariance.FixedLarge, n => TimeGrid.Uniform(process, n)),
     ("equal log-SNR, large variance", ReverseVariance.FixedLarge, n => TimeGrid.LogSnr(process, n, smallest: 0.005)),
 })
 {
