@@ -12,10 +12,11 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     internal static readonly string[] Names =
     [
-        "StudyTests", "EmulatedOrderTests", "RungTests", "OperationTableTests", "SignalTests", "ResumeTests", "EmulatedPrecisionTests",
-        "EmulatedTrainingTests", "EmulatedApproximationTests", "CrashTests", "UNet2DConfigFuzzTests", "SafetensorsFuzzTests",
-        "EmulatedTableTests", "ConversionTests", "AttentionRungTests", "FloatArithmeticTests", "KernelsRunTests", "DeviceChoiceTests",
-        "CublasTests", "SampleTests", "DoctorTests", "ConvolutionRungTests", "IntegerTests", "PtxFuzzTests", "CorrectKernelTests",
+        "StudyTests", "RungTests", "EmulatedTableTests", "EmulatedOrderTests", "OperationTableTests", "StrictDriverTests", "CompileTests",
+        "EmulatedTrainingTests", "GpuScriptTests", "EmulatedPrecisionTests", "ResumeTests", "BenchTests", "MatMulLadderTests", "SignalTests",
+        "SafetensorsFuzzTests", "ConversionTests", "AttentionRungTests", "KernelsRunTests", "KernelsTests", "IntegerTests",
+        "EmulatedApproximationTests", "CrashTests", "FloatArithmeticTests", "VocabularyTests", "DoctorTests", "ExamplesTests", "PtxFuzzTests",
+        "DeviceChoiceTests", "CublasTests", "WinogradTests", "SampleTests", "CorrectKernelTests",
     ];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) =>
